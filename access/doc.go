@@ -1,0 +1,16 @@
+// Package access is the domain of a door controller: keys and the credentials
+// that readers make of them, access levels and schedules, the decision at an
+// access point, and the state machine of a door.
+//
+// Everything here is pure. There is no I/O, no goroutine and no clock: time
+// comes in as an argument, so a decision can be replayed from its inputs.
+// What a key may do on a panel is a function of the latest puts that central
+// sent and of the panel's own policy, never of the order in which they came.
+//
+// A denial is a Decision and a rejected update is a Result; neither is an
+// error. Errors are for input that cannot be what it claims to be.
+//
+// Codes and PINs are secrets. A Credential or an Identification that holds a
+// code masks it in String and in logs; Canonical gives it in clear and is for
+// storing, sealing and comparing alone.
+package access

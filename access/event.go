@@ -1,0 +1,118 @@
+package access
+
+import "time"
+
+// EventType is the number of an event in the words of central's event list.
+type EventType uint16
+
+// Access granted (1xx) and denied (2xx).
+const (
+	Granted           EventType = 100 // unclassified; see the event's reason
+	GrantedCode       EventType = 101
+	GrantedCard       EventType = 102
+	GrantedCardPIN    EventType = 103
+	GrantedREX        EventType = 104
+	GrantedCommonCode EventType = 105
+
+	Denied            EventType = 200 // unclassified; see the event's reason
+	DeniedUnknown     EventType = 201
+	DeniedOutside     EventType = 202 // of its validity period
+	DeniedBlacklisted EventType = 203
+	DeniedDisabled    EventType = 204
+	DeniedNoPIN       EventType = 205
+	DeniedNoLevel     EventType = 206 // not authorized here
+	DeniedSchedule    EventType = 207
+)
+
+// System events (above 300).
+const (
+	DoorForced       EventType = 301
+	DoorHeldWarning  EventType = 302
+	DoorHeldOpen     EventType = 303
+	DoorAlarmEnded   EventType = 304
+	AccessTaken      EventType = 305
+	AccessNotTaken   EventType = 306
+	PanelStarted     EventType = 320
+	PolicyReloaded   EventType = 321
+	PolicyRefused    EventType = 322
+	ClockChanged     EventType = 323
+	StoreQuarantined EventType = 330
+	EventsDropped    EventType = 331
+	StoreReadOnly    EventType = 332
+	BadEnvelope      EventType = 340
+	ReaderFault      EventType = 350
+	BadRead          EventType = 351 // a frame that fits none of the reader's formats
+	KeypadLockedOut  EventType = 360
+	KeyLockedOut     EventType = 361
+)
+
+// Category is granted, denied or system, as central's event list names them.
+func (t EventType) Category() string {
+	switch {
+	case t >= 100 && t < 200:
+		return "accessgranted"
+	case t >= 200 && t < 300:
+		return "accessdenied"
+	}
+	return "system"
+}
+
+var eventTexts = map[EventType]string{
+	Granted: "access granted", GrantedCode: "access granted by code", GrantedCard: "access granted by card",
+	GrantedCardPIN: "access granted by card and PIN", GrantedREX: "exit button", GrantedCommonCode: "access granted by a common code",
+	Denied: "access denied", DeniedUnknown: "unknown key", DeniedOutside: "outside its validity period",
+	DeniedBlacklisted: "blacklisted", DeniedDisabled: "disabled", DeniedNoPIN: "no PIN set, and one is asked for",
+	DeniedNoLevel: "not authorized here", DeniedSchedule: "outside its schedule",
+	DoorForced: "door forced", DoorHeldWarning: "door held open (warning)", DoorHeldOpen: "door held open",
+	DoorAlarmEnded: "door alarm ended", AccessTaken: "access taken", AccessNotTaken: "access not taken", PanelStarted: "panel started",
+	PolicyReloaded: "configuration reloaded", PolicyRefused: "configuration refused", ClockChanged: "clock state changed",
+	StoreQuarantined: "damaged key store put aside", EventsDropped: "events dropped, journal full", StoreReadOnly: "store is read-only",
+	BadEnvelope: "undecodable message dropped", ReaderFault: "reader fault", BadRead: "unreadable card",
+	KeypadLockedOut: "keypad locked out", KeyLockedOut: "PIN locked out",
+}
+
+// Text is the event type in words.
+func (t EventType) Text() string {
+	if s, ok := eventTexts[t]; ok {
+		return s
+	}
+	return "event"
+}
+
+// Reason refines an event type, such as Blocked for a Denied.
+type Reason string
+
+// The reasons that are named.
+const (
+	ReasonLockedDown     Reason = "LockedDown"
+	ReasonBlocked        Reason = "Blocked"
+	ReasonLockedOut      Reason = "LockedOut"
+	ReasonWrongMode      Reason = "WrongMode"
+	ReasonAmbiguous      Reason = "Ambiguous"
+	ReasonClockUntrusted Reason = "ClockUntrusted"
+	ReasonPassback       Reason = "Passback"
+	ReasonSecondPerson   Reason = "SecondPersonWanted"
+	ReasonWrongPIN       Reason = "WrongPIN"
+	ReasonPINTimeout     Reason = "PINTimeout"
+	ReasonStore          Reason = "StoreFault"
+	ReasonOperator       Reason = "Operator"
+)
+
+// Event is one entry of a panel's journal. Its identity is (BootID, Seq): a
+// restored card may use a sequence number again, but never under the same boot.
+type Event struct {
+	Seq        uint64
+	BootID     ID            // of the start of the daemon that wrote it
+	At         time.Time     // wall clock, as far as Clock lets it be believed
+	Mono       time.Duration // since the daemon started: orders events whatever the clock did
+	Clock      ClockState
+	Type       EventType
+	Reason     Reason
+	Door       string // id, "" when none
+	Point      string // id of the access point, "" when none
+	Key        ID     // zero when no key is known
+	KeyType    Type   // "" when no key is known
+	Credential string // a card's number for people, "" for codes
+	Person     ID
+	Detail     string // for people, at most 200 bytes, never a secret
+}

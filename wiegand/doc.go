@@ -1,0 +1,48 @@
+// Package wiegand turns the pulses of proximity readers and keypads into
+// numbers, and back.
+//
+// A reader has two open-collector lines that idle high. A falling pulse on D0
+// is a 0, on D1 a 1, most significant bit first (SIA AC-01: 20 to 100 µs wide,
+// 200 µs to 20 ms apart; real readers stray from both). Nothing marks the
+// beginning or the end: a frame ends by silence alone.
+//
+// # From pulses to frames
+//
+// [Framer] collects pulses until it is told that the line went silent. It has
+// no clock on purpose. In user space the time at which a pulse is read says
+// nothing about the time at which it came: a process that was stalled for a
+// tenth of a second finds a whole frame queued, and one that was stalled in the
+// middle of a frame sees a gap the wire never had. Cutting there would make a
+// shorter frame, perhaps a valid one, and a stray key press of the rest. So the
+// loop that reads the lines decides, and by one sign only: a wait for the next
+// edge timed out, and a second wait of 1 ms right after it timed out too, which
+// shows that nothing was queued behind the first.
+//
+// A train of more than [MaxBits] pulses is noise. Its [Frame] tells how many
+// pulses there were and holds no bits, so it can't decode to anything.
+//
+// # From frames to numbers
+//
+// The length of a frame does not tell its format, and most formats have one
+// parity bit or two and no more. So a reader declares the formats it uses, and
+// [Decode] tries those and no others:
+//
+//	h10301, _ := wiegand.Lookup("H10301")
+//	bits, _ := wiegand.ParseBits("10000101100000010011111010") // 11-637
+//	candidates, err := wiegand.Decode(bits, []wiegand.Format{h10301})
+//
+// The raw formats have no parity at all. Where they are declared, any noise of
+// the right length is a number; what protects there is that the number has to
+// be a known key.
+//
+// # Keypads
+//
+// A keypad sends each key as a short frame of its own in one of several
+// encodings, which is declared as well and never guessed: a 4-bit burst and
+// half an 8-bit burst look the same. [Entry] joins keys to what was typed.
+// Digits that were typed are secrets; nothing here prints them, not in errors
+// either.
+//
+// The package is pure: no input or output, no clock, no goroutines. Time comes
+// in as an argument.
+package wiegand
