@@ -42,6 +42,7 @@ const (
 	BadEnvelope      EventType = 340
 	ReaderFault      EventType = 350
 	BadRead          EventType = 351 // a frame that fits none of the reader's formats
+	OutputFault      EventType = 352
 	KeypadLockedOut  EventType = 360
 	KeyLockedOut     EventType = 361
 )
@@ -67,7 +68,7 @@ var eventTexts = map[EventType]string{
 	DoorAlarmEnded: "door alarm ended", AccessTaken: "access taken", AccessNotTaken: "access not taken", PanelStarted: "panel started",
 	PolicyReloaded: "configuration reloaded", PolicyRefused: "configuration refused", ClockChanged: "clock state changed",
 	StoreQuarantined: "damaged key store put aside", EventsDropped: "events dropped, journal full", StoreReadOnly: "store is read-only",
-	BadEnvelope: "undecodable message dropped", ReaderFault: "reader fault", BadRead: "unreadable card",
+	BadEnvelope: "undecodable message dropped", ReaderFault: "reader fault", BadRead: "unreadable card", OutputFault: "lock output fault",
 	KeypadLockedOut: "keypad locked out", KeyLockedOut: "PIN locked out",
 }
 

@@ -42,6 +42,9 @@ func TestNoiseDecodesToNothing(t *testing.T) {
 		f.Pulse(1)
 	}
 	frame, _ := f.Close()
+	if frame.Bits != (Bits{}) {
+		t.Errorf("noise has the bits %s", frame.Bits)
+	}
 	if got, err := Decode(frame.Bits, formats); err == nil {
 		t.Errorf("noise decoded to %v", got)
 	}

@@ -1,0 +1,203 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"postern/access"
+	"postern/wiegand"
+)
+
+func (v *checker) readers(c *Config) {
+	if len(c.Readers) > maxReaders {
+		v.fault("reader", "more than %d readers", maxReaders)
+	}
+	for i := range c.Readers {
+		path, r := element("reader", i), &c.Readers[i]
+		if err := access.CheckName(r.ID); err != nil {
+			v.fault(path+".id", "%v", err)
+		} else if first := c.Reader(r.ID); first != r {
+			v.fault(path+".id", "%q is used twice", r.ID)
+		}
+		v.card(path, r)
+		v.span(path+".silence", r.Silence, minSilence, maxSilence)
+		if c.Board.Driver == Periph {
+			v.line(path+".d0", r.D0, "data line 0")
+			v.line(path+".d1", r.D1, "data line 1")
+			if len(r.Spare) < wantSpare {
+				v.fault(path+".spare", "names %d of the %d unused input lines that give the kernel room for a whole card: "+
+					"without them a busy panel loses bits", len(r.Spare), wantSpare)
+			}
+		}
+		if len(r.Spare) > maxSpare {
+			v.fault(path+".spare", "more than %d lines", maxSpare)
+		}
+	}
+}
+
+// card checks what a reader declares about its cards.
+func (v *checker) card(path string, r *Reader) {
+	if len(r.Formats) == 0 {
+		v.fault(path+".formats", "names no format (want some of %s)", strings.Join(wiegand.Names(), ", "))
+	}
+	if len(r.Formats) > maxFormats {
+		v.fault(path+".formats", "more than %d formats", maxFormats)
+		return
+	}
+	switch {
+	case r.Match == access.Number && r.Technology != 0:
+		v.fault(path+".technology", `is for serial numbers: leave it out with match = "number"`)
+	case r.Match != access.Number && r.Technology == 0:
+		v.fault(path+".technology", `is missing (one of EM, MC, MD; only match = "number" goes without)`)
+	}
+	declared := !v.faulty[path+".technology"] && !v.faulty[path+".match"]
+	for i, name := range r.Formats {
+		path := element(path+".formats", i)
+		if v.faulty[path] {
+			continue
+		}
+		f, ok := wiegand.Lookup(name)
+		if !ok {
+			v.fault(path, "%.70q is no known format (one of %s)", name, strings.Join(wiegand.Names(), ", "))
+			continue
+		}
+		r.Formats[i] = f.Name
+		if slices.Contains(r.Formats[:i], f.Name) {
+			v.fault(path, "%s is named twice", f.Name)
+		}
+		if declared && !fits(r, f) {
+			v.fault(path, "%s", misfit(r, f))
+		}
+	}
+}
+
+// fits reports whether a frame of the format has what the reader declares: the
+// bits of a serial number, or a facility and number told apart by parity from
+// any other frame.
+func fits(r *Reader, f wiegand.Format) bool {
+	if r.Match == access.Number {
+		return len(f.Parity) > 0
+	}
+	return f.PayloadBits() == r.Match.Bits(r.Technology)
+}
+
+func misfit(r *Reader, f wiegand.Format) string {
+	var good []string
+	for _, name := range wiegand.Names() {
+		if f, ok := wiegand.Lookup(name); ok && fits(r, f) {
+			good = append(good, name)
+		}
+	}
+	want := strings.Join(good, " or ")
+	if r.Match == access.Number {
+		return fmt.Sprintf(`%s is a whole serial number: match = "number" wants %s`, f.Name, want)
+	}
+	return fmt.Sprintf(`%s has %d bits of data, and %s with match = "%s" has %d: want %s`,
+		f.Name, f.PayloadBits(), r.Technology, r.Match, r.Match.Bits(r.Technology), want)
+}
+
+func (v *checker) doors(c *Config) {
+	if len(c.Doors) > maxDoors {
+		v.fault("door", "more than %d doors", maxDoors)
+	}
+	for i := range c.Doors {
+		path, d := element("door", i), &c.Doors[i]
+		v.name(path+".name", d.Name)
+		v.span(path+".debounce", d.Debounce, minDebounce, maxDebounce)
+		if d.Lock == Maglock && d.Egress == EgressUnsaid && !v.faulty[path+".egress"] {
+			v.fault(path+".lock", "a maglock holds people in: it needs a way out that does not depend on this software, "+
+				`and the file has to say which (egress = "hardwired" or "mechanical")`)
+		}
+		if c.Board.Driver == Periph {
+			v.line(path+".output", d.Output, "the line that switches the lock's current")
+		}
+	}
+}
+
+// line wants a line that periph can't do without.
+func (v *checker) line(path, name, what string) {
+	if name == "" {
+		v.fault(path, `is missing: %s (a name such as "GPIO17")`, what)
+	}
+}
+
+// points checks what an access point asks of the wiring; Compile does the rest.
+func (v *checker) points(c *Config) {
+	for i, a := range c.Points {
+		path := element("access_point", i)
+		v.name(path+".name", a.Name)
+		if a.Reader == "" {
+			continue
+		}
+		n := slices.IndexFunc(c.Readers, func(r Reader) bool { return r.ID == a.Reader })
+		if n < 0 {
+			v.fault(path+".reader", "no reader has the id %.70q", a.Reader)
+			continue
+		}
+		keys := a.Mode.Takes(access.CodeKind) || a.Mode == access.ModeCardAndPIN
+		if keys && c.Readers[n].Keypad == "" && !v.faulty[element("reader", n)+".keypad"] {
+			v.fault(path+".mode", `%s needs a keypad, and reader %q has none (its keypad is "4bit" or "8bit")`, a.Mode, a.Reader)
+		}
+	}
+}
+
+// wires checks the name of every line, and that each has one user.
+func (v *checker) wires(c *Config) {
+	users := map[string]string{}
+	use := func(path, name string) {
+		if name == "" {
+			return
+		}
+		if err := checkLine(name); err != nil {
+			v.fault(path, "%.70q %v", name, err)
+			return
+		}
+		if other, ok := users[name]; ok {
+			v.fault(path, "%s is used by %s already (line %d)", name, other, v.lines.of(other))
+			return
+		}
+		users[name] = path
+	}
+	for i := range c.Readers {
+		path, r := element("reader", i), &c.Readers[i]
+		use(path+".d0", r.D0)
+		use(path+".d1", r.D1)
+		for j, s := range r.Spare {
+			path := element(path+".spare", j)
+			if s == "" {
+				v.fault(path, "names no line")
+			}
+			use(path, s)
+		}
+		use(path+".led", r.LED)
+		use(path+".buzzer", r.Buzzer)
+	}
+	for i := range c.Doors {
+		path, d := element("door", i), &c.Doors[i]
+		use(path+".output", d.Output)
+		use(path+".contact", d.Contact)
+		use(path+".rex", d.REX)
+	}
+}
+
+// checkLine checks a line's name, or its chip's label and its number there. The
+// number has no leading zeros, so that a line has one spelling.
+func checkLine(s string) error {
+	name, number, numbered := s, "", false
+	if i := strings.LastIndexByte(s, ':'); i >= 0 {
+		name, number, numbered = s[:i], s[i+1:], true
+	}
+	if name == "" || len(name) > maxNameSize || strings.ContainsAny(name, " \"'\\") {
+		return errors.New(`is not a line (want a name such as "GPIO17", or chip and number such as "pinctrl-rp1:17")`)
+	}
+	if !numbered {
+		return nil
+	}
+	if n, err := strconv.ParseUint(number, 10, 16); err != nil || strconv.FormatUint(n, 10) != number {
+		return errors.New(`has no line number after the ':' (want one such as "pinctrl-rp1:17")`)
+	}
+	return nil
+}

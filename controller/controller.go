@@ -1,0 +1,293 @@
+// Package controller runs the doors. For each door one goroutine owns its state
+// machine, its lock and its one timer; for each reader another reads frames,
+// looks credentials up, decides, and tells the door.
+//
+// The two are apart so that nothing a reader waits for (a look-up, the commit of
+// a wrong PIN) can delay an exit button: a door's goroutine never touches the
+// store. Events are handed to a recorder, which commits them in order while the
+// strike is already moving; an event counts once it is committed.
+//
+// The hardware, the store and the clock are the small interfaces declared here.
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"postern/access"
+	"postern/wiegand"
+)
+
+// Signal is what a reader shows to the person before it.
+type Signal string
+
+// The signals.
+const (
+	SignalIdle      Signal = "idle"
+	SignalGranted   Signal = "granted"
+	SignalDenied    Signal = "denied"
+	SignalPINWanted Signal = "pin_wanted"
+)
+
+// Reader is a card reader, with or without a keypad.
+type Reader interface {
+	// Read waits for the next frame; os.ErrClosed or the context's error ends it.
+	Read(ctx context.Context) (wiegand.Frame, error)
+	// Indicate shows a signal; it returns at once.
+	Indicate(s Signal)
+}
+
+// Lock is a door's lock output; it returns at once.
+type Lock interface{ Set(released bool) error }
+
+// Input is a debounced input. The first Next gives its level, later ones wait
+// for a change.
+type Input interface {
+	Next(ctx context.Context) (active bool, err error)
+}
+
+// Store is what decisions and the journal need. Lookup and PINMatches are
+// quick; the others return after their commit.
+type Store interface {
+	Lookup(c access.Credential) ([]access.Key, error)
+	PINMatches(k access.Key, pin string) (bool, error)
+	Lockout(subject string) (access.Lockout, error)
+	SetLockout(ctx context.Context, subject string, l access.Lockout) error
+	Record(ctx context.Context, ev ...access.Event) ([]access.Event, error)
+}
+
+// Observer is told what happens, for people who watch. Its methods must not
+// block.
+type Observer interface {
+	Saw(Sighting)
+	Recorded(access.Event)
+	DoorChanged(DoorState)
+}
+
+// Sighting is what a reader saw. Bits is empty for keys of a keypad and for
+// anything that could hold typed digits.
+type Sighting struct {
+	At         time.Time
+	Reader     string
+	Kind       string // card, key or noise
+	Bits       string
+	Pulses     int
+	Candidates []Candidate
+	Problem    string
+}
+
+// Candidate is one reading of a frame, with the credential that it means here.
+type Candidate struct {
+	wiegand.Candidate
+	Credential access.Credential
+}
+
+// DoorState is a door as it stands.
+type DoorState struct {
+	ID         string
+	Mode       access.DoorMode
+	Alarm      access.DoorAlarm
+	HasContact bool
+	Open       bool
+	Released   bool
+	LockFault  string // why the lock's output could not be driven, "" when it could
+}
+
+// ReaderWiring is a reader with what it declares.
+type ReaderWiring struct {
+	ID      string
+	Device  Reader
+	Formats []wiegand.Format
+	Matcher access.Matcher
+	Keypad  wiegand.Encoding // "" for none
+}
+
+// DoorWiring is a door with its devices; Contact and REX may be nil.
+type DoorWiring struct {
+	ID            string
+	Lock          Lock
+	Contact, REX  Input
+	RelockOnClose bool
+}
+
+// Options are what a controller needs.
+type Options struct {
+	Readers  []ReaderWiring
+	Doors    []DoorWiring
+	Policy   *access.Policy
+	Store    Store
+	Clock    func() access.Clock
+	Observer Observer
+	// AtRest puts the board's outputs to rest when the doors have stopped,
+	// before the last events are committed; nil does nothing.
+	AtRest func() error
+	Log    *slog.Logger
+}
+
+// Errors of Unlock.
+var (
+	ErrNoDoor  = errors.New("no such door")
+	ErrRefused = errors.New("refused")
+)
+
+// Controller runs the doors of one panel.
+type Controller struct {
+	opts    Options
+	started time.Time
+	policy  atomic.Pointer[access.Policy]
+	doors   map[string]*door
+	points  []*point
+	journal *recorder
+
+	mu       sync.Mutex // guards the rest
+	states   map[string]DoorState
+	lockouts map[string]access.Lockout // those that the store could not keep
+}
+
+// New makes a controller; nothing moves before Run.
+func New(o Options) *Controller {
+	c := &Controller{opts: o, started: time.Now(), doors: map[string]*door{}, states: map[string]DoorState{}, lockouts: map[string]access.Lockout{}}
+	c.policy.Store(o.Policy)
+	c.journal = newRecorder(o.Store, o.Observer, o.Log)
+	for _, w := range o.Doors {
+		c.doors[w.ID] = newDoor(c, w)
+		c.states[w.ID] = DoorState{ID: w.ID, HasContact: w.Contact != nil}
+	}
+	for _, w := range o.Readers {
+		c.points = append(c.points, newPoint(c, w))
+	}
+	return c
+}
+
+// Run runs every door and reader until ctx ends; then the outputs are put at
+// rest and the events handed over are committed, as far as the store takes them.
+func (c *Controller) Run(ctx context.Context) error {
+	recorded := make(chan struct{})
+	recordCtx, stopRecording := context.WithCancel(context.WithoutCancel(ctx))
+	go func() { defer close(recorded); c.journal.run(recordCtx) }()
+	defer func() {
+		c.journal.close()
+		giveUp := time.AfterFunc(flushAtTheEnd, stopRecording)
+		<-recorded
+		giveUp.Stop()
+		stopRecording()
+	}()
+
+	g, ctx := errgroup.WithContext(ctx)
+	for _, d := range c.doors {
+		g.Go(func() error { return d.run(ctx) })
+	}
+	for _, p := range c.points {
+		g.Go(func() error { return p.run(ctx) })
+	}
+	err := g.Wait()
+	if c.opts.AtRest != nil {
+		if rest := c.opts.AtRest(); rest != nil {
+			return fmt.Errorf("put outputs to rest: %w", rest)
+		}
+	}
+	if err != nil && !errors.Is(err, context.Canceled) {
+		return fmt.Errorf("run doors: %w", err)
+	}
+	return nil
+}
+
+// SetPolicy puts another policy in force from the next decision on. Doors that
+// it does not name keep their times.
+func (c *Controller) SetPolicy(p *access.Policy) {
+	c.policy.Store(p)
+	for id, d := range c.doors {
+		if dp := p.Door(id); dp != nil {
+			d.send(doorMessage{times: &dp.Times})
+		}
+	}
+}
+
+// Unlock releases a door once, as an operator. ErrNoDoor or ErrRefused, with
+// the reason, says why not.
+func (c *Controller) Unlock(ctx context.Context, id string) error {
+	d, ok := c.doors[id]
+	if !ok {
+		return fmt.Errorf("%w: %q", ErrNoDoor, id)
+	}
+	answer := make(chan error, 1)
+	if !d.send(doorMessage{unlock: answer}) {
+		return fmt.Errorf("%w: the door is not answering", ErrRefused)
+	}
+	select {
+	case err := <-answer:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Door gives a door as it stands.
+func (c *Controller) Door(id string) (DoorState, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s, ok := c.states[id]
+	return s, ok
+}
+
+// Beat reports whether every door's goroutine takes messages, for a watchdog to
+// be fed with. It asks each door and waits for the answers until ctx ends.
+func (c *Controller) Beat(ctx context.Context) error {
+	for id, d := range c.doors {
+		answer := make(chan error, 1)
+		if !d.send(doorMessage{ping: answer}) {
+			return fmt.Errorf("door %q takes no messages", id)
+		}
+		select {
+		case <-answer:
+		case <-ctx.Done():
+			return fmt.Errorf("door %q does not answer: %w", id, ctx.Err())
+		}
+	}
+	return nil
+}
+
+// Pending is how many events wait to be committed.
+func (c *Controller) Pending() int { return c.journal.pending() }
+
+// Note journals an event that does not come from a door, such as a start.
+func (c *Controller) Note(e access.Event) { c.journal.add(c.stamp(e)) }
+
+// mono is the monotonic time since the controller was made; above zero, as the
+// door's clock must be.
+func (c *Controller) mono() time.Duration { return time.Since(c.started) + 1 }
+
+func (c *Controller) stamp(e access.Event) access.Event {
+	clock := c.opts.Clock()
+	e.At, e.Clock, e.Mono = clock.Now, clock.State, c.mono()
+	return e
+}
+
+func (c *Controller) setState(s DoorState) {
+	c.mu.Lock()
+	changed := c.states[s.ID] != s
+	c.states[s.ID] = s
+	c.mu.Unlock()
+	if changed {
+		c.opts.Observer.DoorChanged(s)
+	}
+}
+
+func (c *Controller) doorMode(id string) access.DoorMode {
+	s, _ := c.Door(id)
+	return s.Mode
+}
+
+// sortedKeys merges keys found under several credentials, each once.
+func sortedKeys(keys []access.Key) []access.Key {
+	slices.SortFunc(keys, func(a, b access.Key) int { return slices.Compare(a.ID[:], b.ID[:]) })
+	return slices.CompactFunc(keys, func(a, b access.Key) bool { return a.ID == b.ID })
+}

@@ -1,0 +1,206 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"postern/access"
+)
+
+// doorMessage is one thing that a door's goroutine is told; one member is set.
+type doorMessage struct {
+	input  *access.DoorInput
+	point  string // of a REX or grant, for the journal
+	times  *access.DoorTimes
+	unlock chan error
+	ping   chan error
+}
+
+// inbox is how many messages may wait for a door; its goroutine only drives
+// outputs and never waits, so a full one means that it is stuck.
+const inbox = 256
+
+// door owns one door: its state machine, its lock and its timer.
+type door struct {
+	c     *Controller
+	w     DoorWiring
+	state *access.Door
+	in    chan doorMessage
+	fault string
+}
+
+func newDoor(c *Controller, w DoorWiring) *door {
+	times := access.DefaultDoorTimes()
+	if p := c.policy.Load().Door(w.ID); p != nil {
+		times = p.Times
+	}
+	return &door{
+		c: c, w: w, in: make(chan doorMessage, inbox),
+		state: access.NewDoor(access.DoorConfig{Times: times, HasContact: w.Contact != nil, RelockOnClose: w.RelockOnClose}),
+	}
+}
+
+// send hands a message over without waiting; false when the door is stuck.
+func (d *door) send(m doorMessage) bool {
+	select {
+	case d.in <- m:
+		return true
+	default:
+		d.c.opts.Log.Error("door takes no messages", "door", d.w.ID)
+		return false
+	}
+}
+
+// grant releases the door for a key.
+func (d *door) grant(extended bool) {
+	d.send(doorMessage{input: &access.DoorInput{Kind: access.DoorGrant, Extended: extended}})
+}
+
+func (d *door) run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	if d.w.Contact != nil {
+		g.Go(func() error { return d.watch(ctx, d.w.Contact, "contact", d.contact) })
+	}
+	if d.w.REX != nil {
+		g.Go(func() error { return d.watch(ctx, d.w.REX, "exit button", d.rex) })
+	}
+	g.Go(func() error { return d.loop(ctx) })
+	return g.Wait()
+}
+
+// watch hands an input's changes to the door for as long as it lives. A fault
+// of one input is told and tried again: it must not take the door down.
+func (d *door) watch(ctx context.Context, in Input, what string, tell func(active, first bool)) error {
+	log := d.c.opts.Log.With("door", d.w.ID, "input", what)
+	first, faulty := true, false
+	for {
+		active, err := in.Next(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil:
+			if !faulty {
+				log.Error("read input", "error", err)
+				d.c.Note(access.Event{Type: access.ReaderFault, Door: d.w.ID, Detail: clip(what + ": " + err.Error())})
+			}
+			faulty = true
+			if errors.Is(err, os.ErrClosed) {
+				return nil
+			}
+			if !sleep(ctx, time.Second) {
+				return ctx.Err()
+			}
+			continue
+		}
+		tell(active, first)
+		first, faulty = false, false
+	}
+}
+
+func (d *door) contact(open, _ bool) {
+	kind := access.DoorContactClosed
+	if open {
+		kind = access.DoorContactOpen
+	}
+	d.send(doorMessage{input: &access.DoorInput{Kind: kind}})
+}
+
+func (d *door) rex(pressed, first bool) {
+	// A button that is down already when the panel starts was not pressed now.
+	if pressed && !first {
+		d.send(doorMessage{input: &access.DoorInput{Kind: access.DoorREX}})
+	}
+}
+
+func (d *door) loop(ctx context.Context) error {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	d.apply(d.state.Step(d.c.mono(), access.DoorInput{}), timer)
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-timer.C:
+			d.apply(d.state.Step(d.c.mono(), access.DoorInput{}), timer)
+		case m := <-d.in:
+			d.handle(m, timer)
+		}
+	}
+}
+
+func (d *door) handle(m doorMessage, timer *time.Timer) {
+	switch {
+	case m.input != nil:
+		d.apply(d.state.Step(d.c.mono(), *m.input), timer)
+	case m.times != nil:
+		d.state.SetTimes(*m.times)
+	case m.unlock != nil:
+		m.unlock <- d.unlock(timer)
+	case m.ping != nil:
+		m.ping <- nil
+	}
+}
+
+func (d *door) unlock(timer *time.Timer) error {
+	now := d.c.mono()
+	if mode := d.state.Mode(now); mode == access.Blocked || mode == access.LockedDown {
+		return fmt.Errorf("%w: door %q is %s", ErrRefused, d.w.ID, mode)
+	}
+	d.apply(d.state.Step(now, access.DoorInput{Kind: access.DoorGrant}), timer)
+	d.c.Note(access.Event{Type: access.Granted, Reason: access.ReasonOperator, Door: d.w.ID})
+	if d.fault != "" {
+		return fmt.Errorf("%w: the lock of door %q can't be driven: %s", ErrRefused, d.w.ID, d.fault)
+	}
+	return nil
+}
+
+// apply drives the lock first, then tells.
+func (d *door) apply(out access.DoorOutput, timer *time.Timer) {
+	fault := ""
+	if err := d.w.Lock.Set(out.Release); err != nil {
+		fault = err.Error()
+	}
+	if fault != "" && d.fault == "" {
+		d.c.opts.Log.Error("drive lock", "door", d.w.ID, "error", fault)
+		d.c.Note(access.Event{Type: access.OutputFault, Door: d.w.ID, Detail: clip(fault)})
+	}
+	d.fault = fault
+	for _, t := range out.Events {
+		d.c.Note(access.Event{Type: t, Door: d.w.ID})
+	}
+	now := d.c.mono()
+	wait := time.Hour
+	if out.HasNext {
+		wait = max(out.Next-now, 0)
+	}
+	timer.Reset(wait)
+	d.c.setState(DoorState{
+		ID: d.w.ID, Mode: d.state.Mode(now), Alarm: d.state.Alarm(), HasContact: d.w.Contact != nil,
+		Open: d.state.Open(), Released: out.Release, LockFault: fault,
+	})
+}
+
+// clip bounds a text for the journal.
+func clip(s string) string {
+	const most = 200
+	if len(s) > most {
+		s = s[:most]
+	}
+	return s
+}
+
+func sleep(ctx context.Context, t time.Duration) bool {
+	timer := time.NewTimer(t)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,283 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"postern/access"
+	"postern/wiegand"
+)
+
+// pinWait is how long after its card a PIN may be begun and ended.
+const pinWait = 20 * time.Second
+
+// badReadEvery bounds how often unreadable frames of one reader are journalled,
+// so that a noisy line can't fill the journal.
+const badReadEvery = 10 * time.Second
+
+// point is one reader at work: frames become credentials, credentials become
+// decisions, and decisions move its door.
+type point struct {
+	c      *Controller
+	w      ReaderWiring
+	frames chan wiegand.Frame
+	entry  *wiegand.Entry
+	card   *cardEntry // a card that waits for its PIN
+
+	lastBad time.Duration
+	bad     int // unreadable frames since the last that was journalled
+}
+
+// cardEntry is a card that was read and waits for its PIN.
+type cardEntry struct {
+	credentials []access.Credential
+	until       time.Duration
+}
+
+func newPoint(c *Controller, w ReaderWiring) *point {
+	return &point{c: c, w: w, frames: make(chan wiegand.Frame, 16), entry: wiegand.NewEntry(0)}
+}
+
+func (p *point) run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return p.read(ctx) })
+	g.Go(func() error { return p.loop(ctx) })
+	return g.Wait()
+}
+
+// read hands frames on. A reader that faults is told once and tried again.
+func (p *point) read(ctx context.Context) error {
+	log := p.c.opts.Log.With("reader", p.w.ID)
+	faulty := false
+	for {
+		f, err := p.w.Device.Read(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil:
+			if !faulty {
+				log.Error("read reader", "error", err)
+				p.c.Note(access.Event{Type: access.ReaderFault, Detail: clip(p.w.ID + ": " + err.Error())})
+			}
+			faulty = true
+			if errors.Is(err, os.ErrClosed) {
+				return nil
+			}
+			if !sleep(ctx, time.Second) {
+				return ctx.Err()
+			}
+			continue
+		}
+		faulty = false
+		select {
+		case p.frames <- f:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (p *point) loop(ctx context.Context) error {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case f := <-p.frames:
+			p.frame(ctx, f)
+		case <-timer.C:
+		}
+		p.expire()
+		timer.Reset(p.next())
+	}
+}
+
+// next is how long until an entry or a card's wait for its PIN is over.
+func (p *point) next() time.Duration {
+	now, at := p.c.mono(), time.Duration(0)
+	if t, ok := p.entry.Deadline(); ok {
+		at = t
+	}
+	if p.card != nil && (at == 0 || p.card.until < at) {
+		at = p.card.until
+	}
+	if at == 0 {
+		return time.Hour
+	}
+	return max(at-now, 0)
+}
+
+func (p *point) expire() {
+	now := p.c.mono()
+	if p.entry.Expire(now) && p.card == nil {
+		p.w.Device.Indicate(SignalIdle)
+	}
+	if p.card != nil && now >= p.card.until {
+		p.giveUp()
+	}
+}
+
+// giveUp ends a card's wait for its PIN, and says so in the journal.
+func (p *point) giveUp() {
+	ap := p.c.policy.Load().PointOf(p.w.ID)
+	credentials := p.card.credentials
+	p.card = nil
+	p.entry.Reset()
+	p.w.Device.Indicate(SignalDenied)
+	if ap != nil {
+		p.journal(ap, credentials, access.Decision{Type: access.Denied, Reason: access.ReasonPINTimeout})
+	}
+}
+
+// frame is one frame: a key of the keypad, a card, or noise.
+func (p *point) frame(ctx context.Context, f wiegand.Frame) {
+	if p.w.Keypad != "" && f.Pulses == p.w.Keypad.Bits() {
+		p.key(ctx, f)
+		return
+	}
+	candidates, err := wiegand.Decode(f.Bits, p.w.Formats)
+	if f.Noise() || err != nil || len(candidates) == 0 {
+		p.unreadable(f, err)
+		return
+	}
+	s := Sighting{At: p.c.opts.Clock().Now, Reader: p.w.ID, Kind: "card", Bits: f.Bits.String(), Pulses: f.Pulses}
+	var credentials []access.Credential
+	for _, c := range candidates {
+		cred, ok := p.w.Matcher.Seen(c.Format, c.Payload, c.PayloadBits, c.Facility, c.Number)
+		if ok {
+			credentials = append(credentials, cred)
+			s.Candidates = append(s.Candidates, Candidate{c, cred})
+		}
+	}
+	p.c.opts.Observer.Saw(s)
+	ap := p.c.policy.Load().PointOf(p.w.ID)
+	if ap == nil || len(credentials) == 0 {
+		return
+	}
+	if p.card != nil {
+		p.giveUp()
+	}
+	p.entry.Reset()
+	p.decide(ctx, ap, credentials, access.PINNone)
+}
+
+// unreadable is a frame that is none of the reader's formats.
+func (p *point) unreadable(f wiegand.Frame, err error) {
+	s := Sighting{At: p.c.opts.Clock().Now, Reader: p.w.ID, Kind: "noise", Pulses: f.Pulses}
+	if p.showable(f) {
+		s.Bits = f.Bits.String()
+	}
+	s.Problem = fmt.Sprintf("%d pulses", f.Pulses)
+	if err != nil {
+		s.Problem = err.Error()
+	}
+	p.c.opts.Observer.Saw(s)
+	p.bad++
+	now := p.c.mono()
+	if p.lastBad != 0 && now-p.lastBad < badReadEvery {
+		return
+	}
+	detail := fmt.Sprintf("reader %s: %s", p.w.ID, s.Problem)
+	if p.bad > 1 {
+		detail += fmt.Sprintf(" (%d frames)", p.bad)
+	}
+	p.lastBad, p.bad = now, 0
+	e := access.Event{Type: access.BadRead, Detail: clip(detail)}
+	if ap := p.c.policy.Load().PointOf(p.w.ID); ap != nil {
+		e.Door, e.Point = ap.Door, ap.ID
+	}
+	p.c.Note(e)
+}
+
+// showable reports whether a frame's bits may be shown: keys that ran together
+// must not show what was typed.
+func (p *point) showable(f wiegand.Frame) bool {
+	if f.Noise() {
+		return false
+	}
+	if p.w.Keypad == "" {
+		return true
+	}
+	for _, format := range p.w.Formats {
+		if f.Pulses == format.Len {
+			return f.Pulses >= 24
+		}
+	}
+	return false
+}
+
+// key is one key of the keypad.
+func (p *point) key(ctx context.Context, f wiegand.Frame) {
+	k, err := p.w.Keypad.Key(f.Bits)
+	if err != nil {
+		p.unreadable(f, err)
+		return
+	}
+	p.c.opts.Observer.Saw(Sighting{At: p.c.opts.Clock().Now, Reader: p.w.ID, Kind: "key", Pulses: f.Pulses})
+	policy := p.c.policy.Load()
+	ap := policy.PointOf(p.w.ID)
+	if ap == nil {
+		return
+	}
+	switch {
+	case p.card != nil:
+		p.entry.SetSize(access.PINSize)
+	case policy.Codes.Enabled:
+		p.entry.SetSize(policy.Codes.Size)
+	default:
+		p.entry.SetSize(0)
+	}
+	digits, done := p.entry.Key(p.c.mono(), k)
+	if !done {
+		return
+	}
+	if p.card != nil {
+		p.pin(ctx, ap, digits)
+		return
+	}
+	p.decide(ctx, ap, []access.Credential{access.CodeCredential(digits)}, access.PINNone)
+}
+
+// pin is a PIN that was typed after a card. The key is looked up anew: it may
+// have been removed meanwhile.
+func (p *point) pin(ctx context.Context, ap *access.AccessPoint, digits string) {
+	credentials := p.card.credentials
+	p.card = nil
+	keys, err := p.lookup(credentials)
+	if err != nil {
+		p.storeFault(ap, credentials, err)
+		return
+	}
+	verdict := access.PINWrong
+	if len(keys) == 1 {
+		if !p.lockout(keySubject(keys[0])) && !p.lockout(pointSubject(ap)) {
+			right, err := p.c.opts.Store.PINMatches(keys[0], digits)
+			if err != nil {
+				p.storeFault(ap, credentials, err)
+				return
+			}
+			if right {
+				verdict = access.PINRight
+			}
+		}
+	}
+	p.decide(ctx, ap, credentials, verdict)
+}
+
+func (p *point) lookup(credentials []access.Credential) ([]access.Key, error) {
+	var keys []access.Key
+	for _, c := range credentials {
+		found, err := p.c.opts.Store.Lookup(c)
+		if err != nil {
+			return nil, fmt.Errorf("look credential up: %w", err)
+		}
+		keys = append(keys, found...)
+	}
+	return sortedKeys(keys), nil
+}

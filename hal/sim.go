@@ -1,0 +1,231 @@
+package hal
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+
+	"periph.io/x/conn/v3/gpio"
+
+	"postern/wiegand"
+)
+
+// Sim is the world outside a simulated board: who badges, types, opens and
+// presses, and how the locks and readers look. Its methods can be called by
+// several goroutines at once. They return once their edges are queued, and an
+// error that wraps os.ErrClosed after the board's Close. What they did is seen
+// through the board as a real reader or contact is.
+type Sim struct {
+	chip    *simChip
+	board   *Board
+	readers map[string]simReader
+	doors   map[string]simDoor
+}
+
+type simReader struct {
+	d0, d1 *simLine
+}
+
+type simDoor struct {
+	wiring  DoorWiring
+	lock    *simLine
+	contact *simLine // nil when not wired, as is rex
+	rex     *simLine
+}
+
+// OpenSim makes a board of the readers and doors in a wiring on simulated lines:
+// doors closed and nothing pressed. Lines' names don't matter; contacts, REX,
+// LEDs and buzzers are there where a line is named, readers and locks always.
+// Ids have to be unique, see Validate.
+func OpenSim(w Wiring, log *slog.Logger) (*Board, *Sim) {
+	s := &Sim{
+		chip:    &simChip{changed: make(chan struct{})},
+		readers: map[string]simReader{},
+		doors:   map[string]simDoor{},
+	}
+	b, err := newBoard([]chip{s.chip}, s.rewire(w), log)
+	if err != nil {
+		// The lines were made for this wiring a moment ago.
+		panic(fmt.Sprintf("hal: simulated board: %v", err))
+	}
+	s.board = b
+	return b, s
+}
+
+// rewire makes the lines of a wiring and returns it with their names.
+func (s *Sim) rewire(w Wiring) Wiring {
+	w.Readers, w.Doors = slices.Clone(w.Readers), slices.Clone(w.Doors)
+	for i := range w.Readers {
+		r := &w.Readers[i]
+		name := func(what string) string { return fmt.Sprintf("reader%d.%s", i, what) }
+		lines := simReader{d0: s.chip.add(name("d0")), d1: s.chip.add(name("d1"))}
+		r.D0, r.D1 = lines.d0.name, lines.d1.name
+		spare := make([]string, len(r.Spare))
+		for j := range spare {
+			spare[j] = s.chip.add(name(fmt.Sprintf("spare%d", j))).name
+		}
+		r.Spare = spare
+		s.optional(&r.LED, name("led"))
+		s.optional(&r.Buzzer, name("buzzer"))
+		s.readers[r.ID] = lines
+	}
+	for i := range w.Doors {
+		d := &w.Doors[i]
+		name := func(what string) string { return fmt.Sprintf("door%d.%s", i, what) }
+		door := simDoor{wiring: *d, lock: s.chip.add(name("lock"))}
+		d.Lock = door.lock.name
+		door.contact = s.optional(&d.Contact, name("contact"))
+		door.rex = s.optional(&d.REX, name("rex"))
+		s.doors[d.ID] = door
+		if door.contact != nil {
+			closed := !contactSpec(*d).active
+			door.contact.outside = &closed
+		}
+		if door.rex != nil {
+			loose := !rexSpec(*d).active
+			door.rex.outside = &loose
+		}
+	}
+	return w
+}
+
+// optional makes a line for one that is wired.
+func (s *Sim) optional(line *string, name string) *simLine {
+	if *line == "" {
+		return nil
+	}
+	*line = name
+	return s.chip.add(name)
+}
+
+// Badge sends bits as one frame, after any before it was read.
+func (s *Sim) Badge(reader string, bits wiegand.Bits) error {
+	if bits.Len() == 0 {
+		return errors.New("badge: there are no bits to send")
+	}
+	if err := s.send(reader, bits); err != nil {
+		return fmt.Errorf("badge: %w", err)
+	}
+	return nil
+}
+
+// Keys types keys ('0' to '9', '*', '#') in an encoding, each as a frame of its
+// own. Nothing is typed when one of them is no key.
+func (s *Sim) Keys(reader, keys string, enc wiegand.Encoding) error {
+	var frames []wiegand.Bits
+	for i := range len(keys) {
+		bits, err := enc.Encode(keys[i])
+		if err != nil {
+			return fmt.Errorf("keys: %w", err)
+		}
+		frames = append(frames, bits)
+	}
+	if err := s.send(reader, frames...); err != nil {
+		return fmt.Errorf("keys: %w", err)
+	}
+	return nil
+}
+
+// send sends frames one after the other, with none of another call between.
+func (s *Sim) send(reader string, frames ...wiegand.Bits) error {
+	r, ok := s.readers[reader]
+	if !ok {
+		return unknown("reader", reader, s.readers)
+	}
+	set := r.d0.set
+	set.sending <- struct{}{}
+	defer func() { <-set.sending }()
+	for _, bits := range frames {
+		var pulses []simEvent
+		for i := range bits.Len() {
+			line := r.d0
+			if bits.Bit(i) == 1 {
+				line = r.d1
+			}
+			pulses = append(pulses, simEvent{line.number, gpio.FallingEdge})
+		}
+		if err := set.burst(pulses); err != nil {
+			return fmt.Errorf("reader %s: %w", reader, err)
+		}
+	}
+	return nil
+}
+
+// Stall makes the process get nothing from a reader until resume is called, as
+// on a panel that is too busy: bits pile up in the line queue, bursts run
+// together, and what doesn't fit is lost, the oldest first.
+func (s *Sim) Stall(reader string) (resume func(), err error) {
+	r, ok := s.readers[reader]
+	if !ok {
+		return nil, fmt.Errorf("stall: %w", unknown("reader", reader, s.readers))
+	}
+	set := func(stalled bool) {
+		s.chip.mu.Lock()
+		defer s.chip.mu.Unlock()
+		r.d0.set.stalled = stalled
+		s.chip.wake()
+	}
+	set(true)
+	return func() { set(false) }, nil
+}
+
+// Contact opens or closes a door's contact.
+func (s *Sim) Contact(door string, open bool) error {
+	d, ok := s.doors[door]
+	if !ok {
+		return fmt.Errorf("contact: %w", unknown("door", door, s.doors))
+	}
+	return connect("contact", door, d.contact, contactSpec(d.wiring), open)
+}
+
+// REX presses or lets go a door's REX.
+func (s *Sim) REX(door string, pressed bool) error {
+	d, ok := s.doors[door]
+	if !ok {
+		return fmt.Errorf("rex: %w", unknown("door", door, s.doors))
+	}
+	return connect("rex", door, d.rex, rexSpec(d.wiring), pressed)
+}
+
+func connect(what, door string, line *simLine, spec inputSpec, active bool) error {
+	if line == nil {
+		return fmt.Errorf("%s: door %s has none wired", what, door)
+	}
+	if err := line.connect(gpio.Level(active == bool(spec.active))); err != nil {
+		return fmt.Errorf("%s: door %s: %w", what, door, err)
+	}
+	return nil
+}
+
+// Lock reports whether a door's lock is released, by the level of its line; false
+// for an unknown door.
+func (s *Sim) Lock(door string) bool {
+	d, ok := s.doors[door]
+	if !ok {
+		return false
+	}
+	s.chip.mu.Lock()
+	defer s.chip.mu.Unlock()
+	return d.lock.level() == d.wiring.lockLevel(true)
+}
+
+// Indication returns what a reader shows now; "" for an unknown reader.
+func (s *Sim) Indication(reader string) Indication {
+	r, ok := s.board.Reader(reader)
+	if !ok {
+		return ""
+	}
+	return r.show.current()
+}
+
+// unknown lists the names there are.
+func unknown[T any](what, name string, all map[string]T) error {
+	names := slices.Sorted(maps.Keys(all))
+	if len(names) == 0 {
+		return fmt.Errorf("there is no %s %q, nor any other", what, name)
+	}
+	return fmt.Errorf("there is no %s %q: there are %s", what, name, strings.Join(names, ", "))
+}
