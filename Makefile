@@ -1,0 +1,58 @@
+# Postern. `make run` and `make test` need Go, gcc and make alone.
+
+GO       ?= go
+PROGRAMS := posternd postern postern-central
+VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
+LDFLAGS  := -s -w -buildid= -X main.version=$(VERSION)
+BUILD    := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags "$(LDFLAGS)"
+TOOL     := $(GO) tool -modfile=tools.mod
+ARCHES   := amd64 arm64 armv7 armv6
+FUZZTIME ?= 10s
+
+.PHONY: all run test test-broker test-postgres bench fuzz lint build bin clean $(addprefix build-,$(ARCHES))
+
+all: bin
+
+# One panel with simulated doors, the central server and a broker, on loopback.
+run: bin
+	@exec bin/postern demo $(DEMO)
+
+bin:
+	$(BUILD) -o bin/ $(addprefix ./cmd/,$(PROGRAMS))
+
+# Everything that needs no root, no hardware and no other service. gcc is for
+# the race detector.
+test:
+	$(GO) test -race ./...
+
+# The end-to-end tests through a real Mosquitto (apt package mosquitto).
+test-broker:
+	POSTERN_TEST_BROKER=mosquitto $(GO) test -count=1 -run 'EndToEnd' -v ./cmd/posternd
+
+# Central's store on a real PostgreSQL, started for the test (apt package postgresql).
+test-postgres:
+	.ci/with-postgres $(GO) test -count=1 ./central/...
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem ./store ./access ./wiegand
+
+# Each fuzz target for a while; `make test` runs their seeds.
+fuzz:
+	@set -e; for pkg in $$($(GO) list ./...); do \
+	  for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+	    echo "$$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$pkg; done; done
+
+lint:
+	@out=$$($(TOOL) gofumpt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "not formatted (gofumpt -w):"; echo "$$out"; exit 1; fi
+	$(GO) vet ./...
+	$(TOOL) golangci-lint run ./...
+
+build: $(addprefix build-,$(ARCHES))
+
+build-amd64: ; GOOS=linux GOARCH=amd64 $(BUILD) -o dist/amd64/ $(addprefix ./cmd/,$(PROGRAMS))
+build-arm64: ; GOOS=linux GOARCH=arm64 $(BUILD) -o dist/arm64/ $(addprefix ./cmd/,$(PROGRAMS))
+build-armv7: ; GOOS=linux GOARCH=arm GOARM=7 $(BUILD) -o dist/armv7/ $(addprefix ./cmd/,$(PROGRAMS))
+build-armv6: ; GOOS=linux GOARCH=arm GOARM=6 $(BUILD) -o dist/armv6/ $(addprefix ./cmd/,$(PROGRAMS))
+
+clean:
+	rm -rf bin dist build

@@ -1,0 +1,261 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"postern/access"
+	"postern/api"
+	"postern/config"
+	"postern/controller"
+	"postern/store"
+)
+
+// backend answers the local API from the running panel.
+type backend struct{ p *panel }
+
+// Status is the panel on one screen.
+func (b *backend) Status(context.Context) (api.Status, error) {
+	p := b.p
+	cfg := p.config()
+	clock := p.clock.now()
+	s := api.Status{
+		SystemID: cfg.Panel.SystemID, Name: cfg.Panel.Name, Version: buildVersion(), BootID: p.boot, Started: p.start.UTC(),
+		Now: clock.Now.UTC(), Clock: clock.State.String(), Simulated: p.sim != nil, Link: p.linkStatus(), Keys: p.keyStore(),
+		Doors: []api.Door{}, Readers: []api.Reader{}, Problems: []api.Problem{},
+	}
+	if st := p.late.get(); st != nil {
+		if ev, err := st.Recent(0, 1); err == nil && len(ev) > 0 {
+			s.Journal.Last = ev[0].Seq
+		}
+		s.Journal.Unconfirmed = st.Unconfirmed()
+	}
+	for _, d := range cfg.Doors {
+		if state, ok := p.ctl.Door(d.ID); ok {
+			s.Doors = append(s.Doors, doorOf(state, d.Name))
+		}
+	}
+	for i := range cfg.Readers {
+		s.Readers = append(s.Readers, p.reader(cfg, &cfg.Readers[i]))
+	}
+	s.Problems = append(s.Problems, p.problems()...)
+	return s, nil
+}
+
+func (p *panel) reader(cfg *config.Config, r *config.Reader) api.Reader {
+	out := api.Reader{
+		ID: r.ID, Match: r.Match.String(), Keypad: string(r.Keypad), Formats: r.Formats, LastRead: p.hub.lastRead(r.ID),
+	}
+	if r.Technology != 0 {
+		out.Technology = r.Technology.String()
+	}
+	if a := cfg.Policy().PointOf(r.ID); a != nil {
+		out.AccessPoint, out.Door, out.Mode = a.ID, a.Door, a.Mode.String()
+	}
+	if p.sim != nil {
+		out.Indication = string(p.sim.Indication(r.ID))
+	}
+	return out
+}
+
+func (p *panel) linkStatus() api.Link {
+	p.mu.Lock()
+	link := p.link
+	p.mu.Unlock()
+	if link == nil {
+		return api.Link{Broker: p.config().MQTT.Broker, LastError: "not started: the key store is not open yet"}
+	}
+	s := link.Status()
+	return api.Link{Connected: s.Connected, Broker: s.Broker, Since: s.Since, LastError: s.LastError}
+}
+
+func (p *panel) keyStore() api.KeyStore {
+	s := p.late.get()
+	if s == nil {
+		return api.KeyStore{}
+	}
+	pos := s.Position()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return api.KeyStore{
+		Epoch: pos.Epoch, Revision: pos.Revision, Count: pos.Count, Digest: pos.Digest, ReadOnly: p.recovery.ReadOnly,
+	}
+}
+
+// problems are what is wrong, worst first, with what to do about it.
+func (p *panel) problems() []api.Problem {
+	var out []api.Problem
+	add := func(what, do string) { out = append(out, api.Problem{What: what, Do: do}) }
+	p.mu.Lock()
+	storeErr, rec, refusal := p.storeErr, p.recovery, p.refusal
+	p.mu.Unlock()
+	switch {
+	case storeErr != nil:
+		add("The key store can't be opened, so no card or code opens: "+storeErr.Error(),
+			"Check the SD card and that no second posternd runs; the panel tries again by itself.")
+	case p.late.get() == nil:
+		add("The key store is still being opened, so no card or code opens yet.", "Wait some seconds.")
+	case rec.ReadOnly:
+		add("The SD card can't be written: known keys open, but changes and events are not kept.", "Replace the SD card.")
+	}
+	for i, f := range rec.Quarantined {
+		reason := ""
+		if i < len(rec.Reasons) {
+			reason = ": " + rec.Reasons[i]
+		}
+		add("A damaged file was put aside as "+f+reason,
+			"Keys come back from central by themselves. If this happens again, replace the SD card.")
+	}
+	for _, d := range p.config().Doors {
+		s, _ := p.ctl.Door(d.ID)
+		if s.LockFault != "" {
+			add(fmt.Sprintf("The lock of door %s can't be driven: %s", d.ID, s.LockFault), "Check the output's line in panel.toml and what else uses it.")
+		}
+		if s.Alarm != access.Normal {
+			add(fmt.Sprintf("Door %s: %s", d.ID, s.Alarm), "Close the door. If it is closed, check the contact and its polarity (contact_open).")
+		}
+	}
+	if l := p.linkStatus(); !l.Connected {
+		what := "No link to central at " + l.Broker
+		if l.LastError != "" {
+			what += ": " + l.LastError
+		}
+		add(what, "Doors work with the keys they have. Check the network cable, and mqtt.broker in panel.toml.")
+	}
+	if c := p.clock.now(); c.State == access.ClockUntrusted {
+		add("The clock can't be trusted, so schedules and some validity windows can't be decided.",
+			"Give the panel NTP or a real-time clock.")
+	}
+	if refusal != "" {
+		add("The last change of the configuration was refused: "+refusal, "Run posternd check, mend the file, and reload.")
+	}
+	if n := p.ctl.Pending(); n > 100 {
+		add(fmt.Sprintf("%d events wait to be written.", n), "Check the SD card's space and health.")
+	}
+	return out
+}
+
+// Events gives journal entries, newest first.
+func (b *backend) Events(_ context.Context, before uint64, limit int) ([]api.Event, error) {
+	s, err := b.store()
+	if err != nil {
+		return nil, err
+	}
+	ev, err := s.Recent(before, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read journal: %w", err)
+	}
+	out := make([]api.Event, 0, len(ev))
+	for _, e := range ev {
+		out = append(out, eventOf(e))
+	}
+	return out, nil
+}
+
+// Keys lists keys by id.
+func (b *backend) Keys(_ context.Context, after access.ID, limit int) ([]api.Key, error) {
+	s, err := b.store()
+	if err != nil {
+		return nil, err
+	}
+	keys, err := s.Keys(after, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read keys: %w", err)
+	}
+	out := make([]api.Key, 0, len(keys))
+	for _, k := range keys {
+		out = append(out, b.key(k))
+	}
+	return out, nil
+}
+
+// Key gives one key.
+func (b *backend) Key(_ context.Context, id access.ID) (api.Key, error) {
+	s, err := b.store()
+	if err != nil {
+		return api.Key{}, err
+	}
+	k, ok, err := s.Key(id)
+	switch {
+	case err != nil:
+		return api.Key{}, fmt.Errorf("read key: %w", err)
+	case !ok:
+		return api.Key{}, fmt.Errorf("%w: this panel has no key %s", api.ErrNotFound, id)
+	}
+	return b.key(k), nil
+}
+
+func (b *backend) store() (*store.Store, error) {
+	if s := b.p.late.get(); s != nil {
+		return s, nil
+	}
+	return nil, fmt.Errorf("%w: %w", api.ErrRefused, errOpening)
+}
+
+func (b *backend) key(k store.KeyInfo) api.Key {
+	policy := b.p.config().Policy()
+	out := api.Key{
+		ID: k.Key.ID, Type: string(k.Key.Type), State: k.Key.State.String(), Person: k.Key.Person, HasPIN: k.Key.HasPIN,
+		Options: k.Key.Options.Names(), Revision: k.Revision, Claim: k.Claim, Result: "applied",
+		Detail: k.Result.Detail, At: k.Result.At.UTC(), AccessLevels: []api.Level{},
+		ValidFrom: timeOrNil(k.Key.ValidFrom), ValidTo: timeOrNil(k.Key.ValidTo),
+	}
+	if !k.Key.Identification.IsCode() {
+		out.Identification = k.Key.Identification.Canonical()
+	}
+	if k.Result.Error != access.Applied {
+		out.Result, out.ErrorType = "failed", string(k.Result.Error)
+	}
+	for _, id := range k.Key.Levels {
+		l := api.Level{ID: id}
+		if known := policy.Level(id); known != nil {
+			l.Name, l.Known = known.Name, true
+		}
+		out.AccessLevels = append(out.AccessLevels, l)
+	}
+	return out
+}
+
+func timeOrNil(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}
+
+// Unlock releases a door once.
+func (b *backend) Unlock(ctx context.Context, door string) error {
+	err := b.p.ctl.Unlock(ctx, door)
+	switch {
+	case errors.Is(err, controller.ErrNoDoor):
+		return fmt.Errorf("%w: this panel has no door %q (it has %s)", api.ErrNotFound, door, b.p.doorList())
+	case errors.Is(err, controller.ErrRefused):
+		return fmt.Errorf("%w: %w", api.ErrRefused, err)
+	}
+	return err
+}
+
+// Watch gives what happens from now on.
+func (b *backend) Watch(ctx context.Context) <-chan api.Message { return b.p.hub.watch(ctx) }
+
+func (p *panel) doorList() string {
+	return names(p.config().Doors, func(d config.Door) string { return d.ID })
+}
+
+func (p *panel) readerList() string {
+	return names(p.config().Readers, func(r config.Reader) string { return r.ID })
+}
+
+func names[T any](all []T, name func(T) string) string {
+	out := ""
+	for i, v := range all {
+		if i > 0 {
+			out += ", "
+		}
+		out += name(v)
+	}
+	return out
+}

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"postern/access"
+	"postern/config"
+)
+
+const (
+	clockEvery    = 10 * time.Second
+	lastGoodEvery = 10 * time.Minute
+)
+
+// lastGoodStore keeps the last time that was known to be right.
+type lastGoodStore interface {
+	LastGood() time.Time
+	SetLastGood(ctx context.Context, t time.Time) error
+}
+
+// clock says how far the system's clock can be believed.
+type clock struct {
+	source config.ClockSource
+	synced func() bool // by NTP
+	rtc    func() bool
+	log    *slog.Logger
+	note   func(access.Event)
+
+	mu       sync.Mutex // guards the rest
+	state    access.ClockState
+	trusted  bool // at some time since the start
+	lastGood time.Time
+}
+
+func newClock(source config.ClockSource, log *slog.Logger) *clock {
+	c := &clock{source: source, synced: kernelSynced, rtc: hasRTC, log: log, note: func(access.Event) {}}
+	c.judge(time.Now())
+	return c
+}
+
+// now is the present time with its state.
+func (c *clock) now() access.Clock {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return access.Clock{Now: time.Now(), State: c.state, LastGood: c.lastGood, Grace: access.UntrustedGrace}
+}
+
+// judge works the state out and reports whether it changed.
+func (c *clock) judge(now time.Time) (access.ClockState, bool) {
+	ntp := c.source == config.ClockSystem || c.synced()
+	rtc := c.rtc()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	was := c.state
+	switch {
+	case ntp:
+		// A synchronised clock is right even where it is earlier than before.
+		c.state, c.trusted = access.ClockTrusted, true
+		if now.Before(c.lastGood) {
+			c.lastGood = now
+		}
+	case now.Before(c.lastGood):
+		c.state = access.ClockUntrusted
+	case rtc:
+		c.state, c.trusted = access.ClockTrusted, true
+	case c.trusted:
+		c.state = access.ClockHoldover
+	default:
+		c.state = access.ClockUntrusted
+	}
+	return c.state, was != c.state
+}
+
+// run keeps the state up to date and the last good time in the store.
+func (c *clock) run(ctx context.Context, s lastGoodStore) error {
+	c.mu.Lock()
+	c.lastGood = s.LastGood()
+	c.mu.Unlock()
+	kept := c.now().LastGood
+	tick := time.NewTicker(clockEvery)
+	defer tick.Stop()
+	for {
+		now := time.Now()
+		state, changed := c.judge(now)
+		if changed {
+			c.log.Info("clock changed", "state", state.String())
+			c.note(access.Event{Type: access.ClockChanged, Detail: state.String()})
+		}
+		if off := now.Sub(kept); state == access.ClockTrusted && (off >= lastGoodEvery || off < 0) {
+			if err := s.SetLastGood(ctx, now); err != nil {
+				c.log.Warn("keep last good time", "error", err)
+			}
+			kept = now
+			c.mu.Lock()
+			c.lastGood = now
+			c.mu.Unlock()
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// kernelSynced reports whether the kernel's clock is synchronised (adjtimex(2)).
+func kernelSynced() bool {
+	var t unix.Timex
+	state, err := unix.Adjtimex(&t)
+	return err == nil && state != unix.TIME_ERROR && t.Status&unix.STA_UNSYNC == 0
+}
+
+// hasRTC reports whether the kernel set its clock from a real-time clock.
+func hasRTC() bool {
+	files, _ := filepath.Glob("/sys/class/rtc/rtc*/hctosys")
+	for _, f := range files {
+		if b, err := os.ReadFile(f); err == nil && strings.TrimSpace(string(b)) == "1" {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,409 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"golang.org/x/sync/errgroup"
+
+	"postern/access"
+	"postern/api"
+	"postern/config"
+	"postern/controller"
+	"postern/hal"
+	"postern/store"
+	psync "postern/sync"
+	"postern/wire"
+)
+
+var (
+	_ controller.Store  = (*store.Store)(nil)
+	_ controller.Store  = (*lateStore)(nil)
+	_ controller.Reader = boardReader{}
+	_ controller.Lock   = (*hal.Output)(nil)
+	_ controller.Input  = (*hal.Input)(nil)
+	_ psync.Replica     = (*store.Store)(nil)
+	_ lastGoodStore     = (*store.Store)(nil)
+	_ api.Backend       = (*backend)(nil)
+	_ api.Simulator     = (*simulator)(nil)
+)
+
+// openAgain is the pause before another try at opening a store.
+const openAgain = 10 * time.Second
+
+// panel is one running panel, from one configuration.
+type panel struct {
+	cfg   *config.Config // changes only in setPolicy, under mu
+	log   *slog.Logger
+	boot  access.ID
+	start time.Time
+	ready atomic.Bool
+	first []access.Event // to journal at the start
+
+	board *hal.Board
+	sim   *hal.Sim
+	ctl   *controller.Controller
+	clock *clock
+	hub   *hub
+	late  *lateStore
+
+	mu       sync.Mutex // guards the rest
+	link     *psync.Client
+	recovery store.Recovery
+	storeErr error  // why the store is not open
+	refusal  string // why the last reload was refused
+}
+
+func newPanel(cfg *config.Config, log *slog.Logger) *panel {
+	p := &panel{cfg: cfg, log: log, boot: newBootID(), start: time.Now(), late: newLateStore()}
+	p.hub = newHub(p.doorName)
+	p.clock = newClock(cfg.Clock.Source, log)
+	return p
+}
+
+// newBootID makes a random UUID (version 4).
+func newBootID() access.ID {
+	var id access.ID
+	_, _ = rand.Read(id[:]) // never fails (crypto/rand)
+	id[6] = id[6]&0x0f | 0x40
+	id[8] = id[8]&0x3f | 0x80
+	return id
+}
+
+// run brings the panel up and keeps it until ctx ends or a part of it fails.
+// reloads runs beside it and may end it.
+func (p *panel) run(ctx context.Context, reloads func(context.Context) error) error {
+	if err := os.MkdirAll(p.cfg.Panel.DataDir, 0o700); err != nil {
+		return fmt.Errorf("make data directory: %w", err)
+	}
+	board, sim, err := openBoard(p.cfg, p.log)
+	if err != nil {
+		return err
+	}
+	defer board.Close()
+	p.board, p.sim = board, sim
+	p.ctl = controller.New(controller.Options{
+		Readers: readersOf(p.cfg, board), Doors: doorsOf(p.cfg, board), Policy: p.cfg.Policy(),
+		Store: p.late, Clock: p.clock.now, Observer: p.hub, AtRest: board.Close, Log: p.log,
+	})
+	p.clock.note = p.ctl.Note
+	p.ctl.Note(access.Event{Type: access.PanelStarted, Detail: "posternd " + buildVersion()})
+	for _, e := range p.first {
+		p.ctl.Note(e)
+	}
+
+	listeners, err := p.listen()
+	if err != nil {
+		return err
+	}
+	// The store outlives the doors, whose last events go into it.
+	storeCtx, stopStore := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopStore()
+	doorsDone := make(chan struct{})
+	outer, ctx := errgroup.WithContext(ctx)
+	outer.Go(func() error { defer close(doorsDone); return p.ctl.Run(ctx) })
+	outer.Go(func() error { return p.keepStore(ctx, storeCtx) })
+	outer.Go(func() error { <-doorsDone; stopStore(); return nil })
+	outer.Go(func() error { return reloads(ctx) })
+	outer.Go(func() error { return p.watchdog(ctx) })
+	for _, l := range listeners {
+		outer.Go(func() error { return l.serve(ctx) })
+	}
+	p.ready.Store(true)
+	p.log.Info("panel is up", "system_id", p.cfg.Panel.SystemID, "doors", len(p.cfg.Doors), "readers", len(p.cfg.Readers))
+	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
+	err = outer.Wait()
+	_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)
+	return err
+}
+
+// watchdog feeds systemd's watchdog while every door answers.
+func (p *panel) watchdog(ctx context.Context) error {
+	every, err := daemon.SdWatchdogEnabled(false)
+	if err != nil || every == 0 {
+		return nil //nolint:nilerr // not run by systemd
+	}
+	tick := time.NewTicker(every / 3)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		beat, cancel := context.WithTimeout(ctx, every/3)
+		err := p.ctl.Beat(beat)
+		cancel()
+		if err != nil {
+			p.log.Error("watchdog not fed", "error", err)
+			continue
+		}
+		_, _ = daemon.SdNotify(false, daemon.SdNotifyWatchdog)
+	}
+}
+
+// keepStore opens the store, runs it and the link to central, and gives the
+// store up when it turns out damaged. Doors run without it meanwhile.
+func (p *panel) keepStore(ctx, storeCtx context.Context) error {
+	s, err := p.openStore(ctx)
+	if err != nil {
+		return err // only when ctx ended
+	}
+	defer s.Close()
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.Run(storeCtx) })
+	p.late.set(s)
+	g.Go(func() error { return p.clock.run(ctx, s) })
+	link, err := p.newLink(s)
+	if err != nil {
+		return err
+	}
+	g.Go(func() error { return link.Run(ctx) })
+	g.Go(func() error { return p.follow(ctx, s, link) })
+	g.Go(func() error {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.Damaged():
+			return &errAgain{why: "the store is damaged; it is checked and put aside at the start"}
+		}
+	})
+	return g.Wait()
+}
+
+func (p *panel) openStore(ctx context.Context) (*store.Store, error) {
+	for {
+		s, rec, err := p.tryStore(ctx)
+		p.mu.Lock()
+		p.recovery, p.storeErr = rec, err
+		p.mu.Unlock()
+		if err == nil {
+			p.recovered(rec)
+			return s, nil
+		}
+		p.log.Error("open store; doors grant nothing meanwhile, exit buttons work", "error", err)
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(openAgain):
+		}
+	}
+}
+
+func (p *panel) tryStore(ctx context.Context) (*store.Store, store.Recovery, error) {
+	key, err := store.LoadDeviceKey(deviceKeyFile(p.cfg))
+	if err != nil {
+		return nil, store.Recovery{}, fmt.Errorf("load device key: %w", err)
+	}
+	s, rec, err := store.Open(ctx, store.Options{
+		Dir: p.cfg.Panel.DataDir, DeviceKey: key, BootID: p.boot, Policy: p.cfg.Policy(), Matchers: p.cfg.Matchers(),
+		Keep: p.cfg.Journal.Keep, Cap: p.cfg.Journal.Cap, Now: time.Now, Check: checkInChild, Log: p.log,
+	})
+	if err != nil {
+		return nil, rec, fmt.Errorf("open store: %w", err)
+	}
+	return s, rec, nil
+}
+
+func deviceKeyFile(cfg *config.Config) string {
+	if f := cfg.Panel.DeviceKeyFile; f != "" {
+		return f
+	}
+	if dir := os.Getenv("CREDENTIALS_DIRECTORY"); dir != "" {
+		if f := filepath.Join(dir, "device-key"); fileExists(f) {
+			return f
+		}
+	}
+	return filepath.Join(cfg.Panel.DataDir, "device.key")
+}
+
+func fileExists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// recovered journals what the opening of the store put aside.
+func (p *panel) recovered(rec store.Recovery) {
+	for i, f := range rec.Quarantined {
+		reason := ""
+		if i < len(rec.Reasons) {
+			reason = rec.Reasons[i]
+		}
+		p.log.Error("damaged file put aside", "file", f, "reason", reason)
+		p.ctl.Note(access.Event{Type: access.StoreQuarantined, Detail: clip(filepath.Base(f) + ": " + reason)})
+	}
+	if rec.ReadOnly {
+		p.ctl.Note(access.Event{Type: access.StoreReadOnly, Detail: "the card can't be written; known keys go on opening"})
+	}
+}
+
+func (p *panel) newLink(s *store.Store) (*psync.Client, error) {
+	o, err := linkOptions(p.cfg)
+	if err != nil {
+		return nil, err
+	}
+	o.BootID, o.Version, o.Log, o.Replica = p.boot, buildVersion(), p.log, s
+	o.Clock = func() string { return p.clock.now().State.String() }
+	o.Now = time.Now
+	o.Panel = p.announcement
+	o.Journal = p.ctl.Note
+	link, err := psync.New(o)
+	if err != nil {
+		return nil, fmt.Errorf("prepare link to central: %w", err)
+	}
+	p.mu.Lock()
+	p.link = link
+	p.mu.Unlock()
+	return link, nil
+}
+
+// announcement is what the panel tells central about itself.
+func (p *panel) announcement() wire.Panel {
+	cfg := p.config()
+	policy := cfg.Policy()
+	w := wire.Panel{
+		Name: cfg.Panel.Name, Codes: wire.Codes{Enabled: policy.Codes.Enabled, Size: policy.Codes.Size},
+		Doors: []wire.Named{}, AccessPoints: []wire.Point{}, AccessLevels: []wire.PanelLevel{},
+		Limits: wire.Limits{MaxPayload: wire.MaxPayload, MaxLevels: access.MaxLevels},
+	}
+	for _, d := range policy.Doors {
+		w.Doors = append(w.Doors, wire.Named{ID: d.ID, Name: d.Name})
+	}
+	for _, a := range policy.Points {
+		w.AccessPoints = append(w.AccessPoints, wire.Point{ID: a.ID, Name: a.Name, Door: a.Door, Mode: a.Mode.String()})
+	}
+	for _, l := range policy.Levels {
+		w.AccessLevels = append(w.AccessLevels, wire.PanelLevel{ID: l.ID, Name: l.Name})
+	}
+	return w
+}
+
+// follow tells those who watch when the keys or the link change.
+func (p *panel) follow(ctx context.Context, s *store.Store, link *psync.Client) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	last := s.Position()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-link.Changed():
+			l := p.linkStatus()
+			p.hub.publish(api.Message{Kind: api.MessageLink, Link: &l})
+		case <-tick.C:
+			if now := s.Position(); now != last {
+				last = now
+				k := p.keyStore()
+				p.hub.publish(api.Message{Kind: api.MessageKeys, Keys: &k})
+			}
+		}
+	}
+}
+
+// setPolicy puts the policy of another configuration in force while the doors
+// run: keys are judged again, and central is told.
+func (p *panel) setPolicy(ctx context.Context, next *config.Config) error {
+	s := p.late.get()
+	if s == nil {
+		return errOpening
+	}
+	changed, err := s.SetPolicy(ctx, next.Policy(), next.Matchers())
+	if err != nil {
+		return fmt.Errorf("judge keys by the new policy: %w", err)
+	}
+	p.ctl.SetPolicy(next.Policy())
+	p.mu.Lock()
+	p.cfg, p.refusal = next, ""
+	link := p.link
+	p.mu.Unlock()
+	if link != nil {
+		link.PanelChanged()
+	}
+	p.log.Info("configuration reloaded", "keys_judged_differently", changed)
+	p.ctl.Note(access.Event{Type: access.PolicyReloaded, Detail: count(changed, "key") + " judged differently"})
+	p.hub.publish(api.Message{Kind: api.MessageStatus})
+	return nil
+}
+
+// refused keeps why a new configuration was not taken.
+func (p *panel) refused(why string) {
+	p.mu.Lock()
+	p.refusal = why
+	p.mu.Unlock()
+	p.ctl.Note(access.Event{Type: access.PolicyRefused, Detail: clip(why)})
+	p.hub.publish(api.Message{Kind: api.MessageStatus})
+}
+
+func (p *panel) config() *config.Config {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.cfg
+}
+
+func (p *panel) doorName(id string) string {
+	if d := p.config().Door(id); d != nil {
+		return d.Name
+	}
+	return ""
+}
+
+// listener is one HTTP server of the panel.
+type listener struct {
+	l net.Listener
+	h http.Handler
+}
+
+// listen opens the socket, and the page where there is one.
+func (p *panel) listen() ([]listener, error) {
+	b := &backend{p: p}
+	var sim api.Simulator
+	if p.sim != nil {
+		sim = &simulator{p: p}
+	}
+	srv := api.NewServer(b, sim, p.log)
+	sock, err := api.ListenSocket(p.cfg.API.Socket)
+	if err != nil {
+		return nil, fmt.Errorf("listen for the postern command: %w", err)
+	}
+	out := []listener{{sock, srv.Socket()}}
+	if addr := p.cfg.API.Page; addr != "" {
+		l, err := net.Listen("tcp", addr)
+		if err != nil {
+			sock.Close()
+			return nil, fmt.Errorf("listen for the page (api.page): %w", err)
+		}
+		out = append(out, listener{l, srv.Page()})
+	}
+	return out, nil
+}
+
+// serve answers until ctx ends; streams end with it.
+func (l listener) serve(ctx context.Context) error {
+	srv := &http.Server{
+		Handler: l.h, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
+		BaseContext: func(net.Listener) context.Context { return ctx },
+	}
+	stop := context.AfterFunc(ctx, func() {
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		defer cancel()
+		if srv.Shutdown(end) != nil {
+			srv.Close()
+		}
+	})
+	defer stop()
+	if err := srv.Serve(l.l); err != nil && !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve %s: %w", l.l.Addr(), err)
+	}
+	return nil
+}

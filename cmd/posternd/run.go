@@ -1,0 +1,194 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"reflect"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"postern/access"
+	"postern/config"
+)
+
+func newRun() *cobra.Command {
+	var path, level string
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Run the panel",
+		Long: "run reads the configuration, opens the board and the store, and runs the doors until SIGTERM or SIGINT.\n" +
+			"SIGHUP reads the configuration again; a faulty one leaves the running one in force.",
+		Args: usageArgs(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var l slog.Level
+			if err := l.UnmarshalText([]byte(level)); err != nil {
+				return fmt.Errorf("%w: --log-level is one of debug, info, warn, error", errUsage)
+			}
+			log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: l}))
+			return runPanel(cmd.Context(), path, log)
+		},
+	}
+	cmd.Flags().StringVar(&path, "config", defaultConfig, "configuration file")
+	cmd.Flags().StringVar(&level, "log-level", "info", "debug, info, warn or error")
+	return cmd
+}
+
+// errAgain ends a panel that is to be started again at once, with next when it
+// is not nil.
+type errAgain struct {
+	why  string
+	next *config.Config
+}
+
+func (e *errAgain) Error() string { return e.why }
+
+// runPanel runs the panel until a signal ends it.
+func runPanel(ctx context.Context, path string, log *slog.Logger) error {
+	cfg, faults, err := config.Load(path)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errUsage, err)
+	}
+	if len(faults) > 0 {
+		for _, f := range faults {
+			fmt.Fprintln(os.Stderr, f)
+		}
+		return fmt.Errorf("%w: %s in %s", errUsage, count(len(faults), "fault"), path)
+	}
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+
+	s := &supervisor{path: path, log: log, hup: hup}
+	return s.run(ctx, cfg)
+}
+
+// supervisor starts the panel, and starts it again where a new configuration
+// moves wires, or where the store was damaged while it ran.
+type supervisor struct {
+	path string
+	log  *slog.Logger
+	hup  <-chan os.Signal
+}
+
+// againFirst and againMost bound the pauses between starts of a panel that
+// fails; a panel that ran for a while starts again at once.
+const (
+	againFirst = time.Second
+	againMost  = 30 * time.Second
+)
+
+func (s *supervisor) run(ctx context.Context, cfg *config.Config) error {
+	var good *config.Config // the last that came up
+	wait := againFirst
+	var first []access.Event
+	for {
+		p := newPanel(cfg, s.log)
+		p.first = first
+		first = nil
+		err := p.run(ctx, func(ctx context.Context) error { return s.reloads(ctx, p) })
+		if ctx.Err() != nil {
+			return nil
+		}
+		if p.ready.Load() {
+			good, wait = cfg, againFirst
+		}
+		var again *errAgain
+		switch {
+		case errors.As(err, &again):
+			s.log.Warn("start again", "why", again.why)
+			if again.next != nil {
+				cfg = again.next
+				first = []access.Event{{Type: access.PolicyReloaded}}
+			}
+			continue
+		case good == nil:
+			return err
+		case good != cfg:
+			s.log.Error("the new configuration does not run; back to the one before", "error", err)
+			first = []access.Event{{Type: access.PolicyRefused, Detail: clip(err.Error())}}
+			cfg = good
+			continue
+		}
+		s.log.Error("panel failed; starting again", "error", err, "after", wait)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(wait):
+			wait = min(2*wait, againMost)
+		}
+	}
+}
+
+// reloads takes new configurations until ctx ends or one moves wires.
+func (s *supervisor) reloads(ctx context.Context, p *panel) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.hup:
+		}
+		next, why := s.load()
+		switch {
+		case next == nil:
+			p.refused(why)
+		case sameWiring(p.cfg, next):
+			if err := p.setPolicy(ctx, next); err != nil {
+				p.refused(err.Error())
+			}
+		default:
+			return &errAgain{why: "the new configuration changes more than the policy", next: next}
+		}
+	}
+}
+
+func (s *supervisor) load() (*config.Config, string) {
+	cfg, faults, err := config.Load(s.path)
+	if err != nil {
+		s.log.Error("configuration not read again; the running one stays in force", "error", err)
+		return nil, err.Error()
+	}
+	for _, f := range faults {
+		s.log.Error("configuration fault; the running one stays in force", "fault", f.String())
+	}
+	if len(faults) > 0 {
+		return nil, fmt.Sprintf("%s; the first: %s", count(len(faults), "fault"), faults[0])
+	}
+	return cfg, ""
+}
+
+// sameWiring reports whether two configurations differ in their policy at most,
+// so that the doors need not stop for the change.
+func sameWiring(a, b *config.Config) bool {
+	strip := func(c *config.Config) config.Config {
+		w := config.Config{
+			Panel: c.Panel, MQTT: c.MQTT, API: c.API, Clock: c.Clock, Journal: c.Journal, Board: c.Board, Readers: c.Readers,
+		}
+		w.Panel.Timezone = "" // schedules only
+		for _, d := range c.Doors {
+			d.Times, d.Name = config.DoorTimes{}, ""
+			w.Doors = append(w.Doors, d)
+		}
+		return w
+	}
+	return reflect.DeepEqual(strip(a), strip(b))
+}
+
+// clip bounds a text for the journal.
+func clip(s string) string {
+	const most = 200
+	if len(s) > most {
+		s = s[:most]
+	}
+	return s
+}
