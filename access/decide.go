@@ -1,5 +1,7 @@
 package access
 
+import "slices"
+
 // PINEntry says how far the PIN of a card + PIN entry has come.
 type PINEntry uint8
 
@@ -120,7 +122,7 @@ func authorized(q Query, k *Key) (has bool, open verdict) {
 			continue
 		}
 		for _, g := range l.Grants {
-			if !g.has(q.Point.ID) {
+			if !slices.Contains(g.Points, q.Point.ID) {
 				continue
 			}
 			has = true
@@ -133,15 +135,6 @@ func authorized(q Query, k *Key) (has bool, open verdict) {
 		}
 	}
 	return has, open
-}
-
-func (g Grant) has(point string) bool {
-	for _, p := range g.Points {
-		if p == point {
-			return true
-		}
-	}
-	return false
 }
 
 func decidePIN(q Query, k *Key) Decision {

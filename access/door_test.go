@@ -175,7 +175,7 @@ func TestDoorInvariants(t *testing.T) {
 		cfg := DoorConfig{Times: times, HasContact: rapid.Bool().Draw(t, "contact"), RelockOnClose: rapid.Bool().Draw(t, "maglock")}
 		d := NewDoor(cfg)
 		now := t0
-		var lastGrant, lastREX time.Duration = -time.Hour, -time.Hour
+		lastGrant, lastREX := -time.Hour, -time.Hour
 		mode := Locked
 		next, hasNext := time.Duration(0), false
 		alarmed := false

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/bits"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -277,12 +278,9 @@ func (id Identification) Credentials(readers []Matcher) []Credential {
 	}
 	var out []Credential
 	add := func(c Credential) {
-		for _, have := range out {
-			if have == c {
-				return
-			}
+		if !slices.Contains(out, c) {
+			out = append(out, c)
 		}
-		out = append(out, c)
 	}
 	for _, p := range id.parts[:id.n] {
 		read := false

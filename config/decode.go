@@ -78,7 +78,7 @@ func (d *decoder) table(path string, src map[string]any, dst reflect.Value) {
 
 // value fills one member of any type.
 func (d *decoder) value(path string, src any, oneof []string, dst reflect.Value) {
-	if days, ok := dst.Addr().Interface().(*access.Days); ok {
+	if days, ok := reflect.TypeAssert[*access.Days](dst.Addr()); ok {
 		d.days(path, src, days)
 		return
 	}
@@ -152,7 +152,7 @@ func (d *decoder) list(path string, src any, dst reflect.Value) {
 	out := reflect.MakeSlice(dst.Type(), len(items), len(items))
 	for i, item := range items {
 		into := out.Index(i)
-		if e, ok := into.Addr().Interface().(interface{ setDefaults() }); ok {
+		if e, ok := reflect.TypeAssert[interface{ setDefaults() }](into.Addr()); ok {
 			e.setDefaults()
 		}
 		d.value(element(path, i), item, nil, into)

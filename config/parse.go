@@ -59,8 +59,7 @@ func Parse(file string, data []byte) (*Config, []Fault) {
 // set twice, and the place where the parser gave up.
 func (v *checker) syntax(data []byte, err error) []Fault {
 	where := Fault{File: v.file, Line: 1, Message: strings.TrimPrefix(err.Error(), "toml: ")}
-	var de *toml.DecodeError
-	if errors.As(err, &de) {
+	if de, ok := errors.AsType[*toml.DecodeError](err); ok {
 		where.Line, _ = de.Position()
 	}
 	_, again := scan(data)

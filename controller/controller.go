@@ -242,7 +242,7 @@ func (c *Controller) Door(id string) (DoorState, bool) {
 // be fed with. It asks each door and waits for the answers until ctx ends.
 func (c *Controller) Beat(ctx context.Context) error {
 	for id, d := range c.doors {
-		answer := make(chan error, 1)
+		answer := make(chan struct{}, 1)
 		if !d.send(doorMessage{ping: answer}) {
 			return fmt.Errorf("door %q takes no messages", id)
 		}

@@ -15,10 +15,9 @@ import (
 // doorMessage is one thing that a door's goroutine is told; one member is set.
 type doorMessage struct {
 	input  *access.DoorInput
-	point  string // of a REX or grant, for the journal
 	times  *access.DoorTimes
 	unlock chan error
-	ping   chan error
+	ping   chan struct{}
 }
 
 // inbox is how many messages may wait for a door; its goroutine only drives
@@ -142,7 +141,7 @@ func (d *door) handle(m doorMessage, timer *time.Timer) {
 	case m.unlock != nil:
 		m.unlock <- d.unlock(timer)
 	case m.ping != nil:
-		m.ping <- nil
+		m.ping <- struct{}{}
 	}
 }
 
