@@ -30,7 +30,9 @@ func (b *backend) Status(context.Context) (api.Status, error) {
 		if ev, err := st.Recent(0, 1); err == nil && len(ev) > 0 {
 			s.Journal.Last = ev[0].Seq
 		}
-		s.Journal.Unconfirmed = st.Unconfirmed()
+		if run, ok, err := st.NextEvents(0, 1); err == nil && ok {
+			s.Journal.Unconfirmed = s.Journal.Last - run.Oldest + 1
+		}
 	}
 	for _, d := range cfg.Doors {
 		if state, ok := p.ctl.Door(d.ID); ok {

@@ -53,6 +53,16 @@ func (c *clock) now() access.Clock {
 	return access.Clock{Now: time.Now(), State: c.state, LastGood: c.lastGood, Grace: access.UntrustedGrace}
 }
 
+// tlsTime is the time that certificates are checked at. A panel without a
+// real-time clock boots in 1970, and must reach central to get on.
+func (c *clock) tlsTime() time.Time {
+	now := c.now()
+	if now.State == access.ClockUntrusted && now.LastGood.After(now.Now) {
+		return now.LastGood
+	}
+	return now.Now
+}
+
 // judge works the state out and reports whether it changed.
 func (c *clock) judge(now time.Time) (access.ClockState, bool) {
 	ntp := c.source == config.ClockSystem || c.synced()

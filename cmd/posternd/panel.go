@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -103,7 +102,7 @@ func (p *panel) run(ctx context.Context, reloads func(context.Context) error) er
 		p.ctl.Note(e)
 	}
 
-	listeners, err := p.listen()
+	server, listeners, err := p.listen()
 	if err != nil {
 		return err
 	}
@@ -117,8 +116,9 @@ func (p *panel) run(ctx context.Context, reloads func(context.Context) error) er
 	outer.Go(func() error { <-doorsDone; stopStore(); return nil })
 	outer.Go(func() error { return reloads(ctx) })
 	outer.Go(func() error { return p.watchdog(ctx) })
+	outer.Go(func() error { return server.Run(ctx) })
 	for _, l := range listeners {
-		outer.Go(func() error { return l.serve(ctx) })
+		outer.Go(func() error { return api.Serve(ctx, l.l, l.h, p.log) })
 	}
 	p.ready.Store(true)
 	p.log.Info("panel is up", "system_id", p.cfg.Panel.SystemID, "doors", len(p.cfg.Doors), "readers", len(p.cfg.Readers))
@@ -253,6 +253,9 @@ func (p *panel) newLink(s *store.Store) (*psync.Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.TLS != nil {
+		o.TLS.Time = p.clock.tlsTime
+	}
 	o.BootID, o.Version, o.Log, o.Replica = p.boot, buildVersion(), p.log, s
 	o.Clock = func() string { return p.clock.now().State.String() }
 	o.Now = time.Now
@@ -358,52 +361,31 @@ func (p *panel) doorName(id string) string {
 	return ""
 }
 
-// listener is one HTTP server of the panel.
+// listener is one way in to the local API.
 type listener struct {
 	l net.Listener
 	h http.Handler
 }
 
 // listen opens the socket, and the page where there is one.
-func (p *panel) listen() ([]listener, error) {
-	b := &backend{p: p}
+func (p *panel) listen() (*api.Server, []listener, error) {
 	var sim api.Simulator
 	if p.sim != nil {
 		sim = &simulator{p: p}
 	}
-	srv := api.NewServer(b, sim, p.log)
+	srv := api.NewServer(&backend{p: p}, sim, p.log)
 	sock, err := api.ListenSocket(p.cfg.API.Socket)
 	if err != nil {
-		return nil, fmt.Errorf("listen for the postern command: %w", err)
+		return nil, nil, fmt.Errorf("listen for the postern command (api.socket): %w", err)
 	}
 	out := []listener{{sock, srv.Socket()}}
 	if addr := p.cfg.API.Page; addr != "" {
-		l, err := net.Listen("tcp", addr)
+		l, err := api.ListenPage(addr)
 		if err != nil {
 			sock.Close()
-			return nil, fmt.Errorf("listen for the page (api.page): %w", err)
+			return nil, nil, fmt.Errorf("%w (api.page)", err)
 		}
 		out = append(out, listener{l, srv.Page()})
 	}
-	return out, nil
-}
-
-// serve answers until ctx ends; streams end with it.
-func (l listener) serve(ctx context.Context) error {
-	srv := &http.Server{
-		Handler: l.h, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
-		BaseContext: func(net.Listener) context.Context { return ctx },
-	}
-	stop := context.AfterFunc(ctx, func() {
-		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-		defer cancel()
-		if srv.Shutdown(end) != nil {
-			srv.Close()
-		}
-	})
-	defer stop()
-	if err := srv.Serve(l.l); err != nil && !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serve %s: %w", l.l.Addr(), err)
-	}
-	return nil
+	return srv, out, nil
 }
