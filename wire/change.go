@@ -78,8 +78,11 @@ func EncodeKey(k access.Key, pin string) json.RawMessage {
 // makes the whole batch an error; a key that can't be one, or an unknown op, is
 // an Update with a Fault, so that it is consumed and answered.
 func DecodeChanges(payload []byte) (access.Batch, error) {
-	c, err := Decode[Changes](payload)
-	if err != nil {
+	if len(payload) > MaxPayload {
+		return access.Batch{}, tooLong(len(payload))
+	}
+	var c Changes
+	if err := strict(payload, &c, false, "changes.key"); err != nil {
 		return access.Batch{}, err
 	}
 	if c.Epoch == 0 {

@@ -46,7 +46,7 @@ func ResultOf(r access.Result) Result {
 	return w
 }
 
-// Result is the domain's result.
+// Access is the domain's result.
 func (r Result) Access() access.Result {
 	return access.Result{Revision: r.Revision, ID: r.ID, Error: access.ErrorType(r.ErrorType), Detail: r.Detail, At: r.At}
 }

@@ -107,7 +107,7 @@ type checker interface{ check() error }
 func Decode[T any](payload []byte) (T, error) {
 	var v T
 	if len(payload) > MaxPayload {
-		return v, fmt.Errorf("%d bytes, more than %d", len(payload), MaxPayload)
+		return v, tooLong(len(payload))
 	}
 	if err := Strict(payload, &v, false); err != nil {
 		return v, err
@@ -119,6 +119,8 @@ func Decode[T any](payload []byte) (T, error) {
 	}
 	return v, nil
 }
+
+func tooLong(n int) error { return fmt.Errorf("%d bytes, more than %d", n, MaxPayload) }
 
 // Encode writes a message of this package.
 func Encode(v any) []byte {

@@ -2,11 +2,14 @@ package wire
 
 import (
 	"bytes"
+	"encoding"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"postern/access"
@@ -43,11 +46,15 @@ func (e *FieldError) Error() string { return e.Field + ": " + e.Reason }
 // after the object, invalid UTF-8, nesting deeper than 16. Unknown members are
 // ignored unless known is true, which refuses them. Errors are *SyntaxError or
 // *FieldError and never repeat a value.
-func Strict(data []byte, v any, known bool) error {
+func Strict(data []byte, v any, known bool) error { return strict(data, v, known, "") }
+
+// strict is Strict that takes the value of the member opaque ("" is none),
+// such as changes.key, as it is: whoever decodes it later judges it.
+func strict(data []byte, v any, known bool, opaque string) error {
 	if !utf8.Valid(data) {
 		return &SyntaxError{Line: 1, Reason: "not valid UTF-8"}
 	}
-	if err := walk(data); err != nil {
+	if err := walk(data, opaque); err != nil {
 		return err
 	}
 	dec := json.NewDecoder(bytes.NewReader(data))
@@ -91,6 +98,9 @@ func kindName(e *json.UnmarshalTypeError) string {
 	if e.Type == nil {
 		return "another type"
 	}
+	if reflect.PointerTo(e.Type).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()) {
+		return "a string"
+	}
 	switch k := e.Type.Kind().String(); k {
 	case "struct", "map":
 		return "an object"
@@ -106,10 +116,13 @@ func kindName(e *json.UnmarshalTypeError) string {
 }
 
 // walk reads every token once, for what encoding/json lets pass.
-func walk(data []byte) error {
+func walk(data []byte, opaque string) error {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.UseNumber()
 	w := walker{data: data, dec: dec}
+	if opaque != "" {
+		w.opaque = opaque + "."
+	}
 	tok, err := dec.Token()
 	if err != nil {
 		return w.syntax(err)
@@ -127,8 +140,9 @@ func walk(data []byte) error {
 }
 
 type walker struct {
-	data []byte
-	dec  *json.Decoder
+	data   []byte
+	dec    *json.Decoder
+	opaque string // path of the member that is not looked into, with a dot; "" is none
 }
 
 func (w *walker) errorf(format string, args ...any) error {
@@ -165,13 +179,13 @@ func (w *walker) object(path string, depth int) error {
 		if !ok {
 			return w.errorf("want a member's name")
 		}
-		folded := strings.ToLower(name)
+		folded := strings.Map(fold, name)
 		if seen[folded] {
 			return &FieldError{Field: path + shown(name), Reason: "appears twice"}
 		}
 		seen[folded] = true
 		// encoding/json would take Pin for pin; two readers may differ.
-		if folded != name {
+		if !lower(name) {
 			return &FieldError{Field: path + shown(name), Reason: "members are written in lower case"}
 		}
 		if err := w.value(path+shown(name)+".", depth); err != nil {
@@ -185,7 +199,34 @@ func (w *walker) object(path string, depth int) error {
 	return nil
 }
 
+// fold is the smallest of the runes that encoding/json takes for the same: S
+// for s, but for the long ſ too.
+func fold(r rune) rune {
+	least := r
+	for next := unicode.SimpleFold(r); next != r; next = unicode.SimpleFold(next) {
+		least = min(least, next)
+	}
+	return least
+}
+
+// lower reports whether no letter of a member's name stands for another one.
+func lower(name string) bool {
+	for _, r := range name {
+		if unicode.ToLower(r) != r || r >= utf8.RuneSelf && fold(r) < utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}
+
 func (w *walker) value(path string, depth int) error {
+	if path == w.opaque {
+		var raw json.RawMessage
+		if err := w.dec.Decode(&raw); err != nil {
+			return w.syntax(err)
+		}
+		return nil
+	}
 	tok, err := w.dec.Token()
 	if err != nil {
 		return w.syntax(err)

@@ -1,0 +1,165 @@
+package sync
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"time"
+
+	"postern/access"
+	"postern/wire"
+)
+
+// Replica is the panel's store as this package needs it.
+type Replica interface {
+	// Apply commits a batch and gives the position after it. Of access.ErrGap,
+	// ErrOldEpoch and ErrNewEpoch each means that nothing was taken.
+	Apply(ctx context.Context, b access.Batch) (access.Position, error)
+	Position() access.Position
+	// NextStatus is the first row held whose sequence number is above after;
+	// ok is false when there is none.
+	NextStatus(after uint64) (row access.StatusRow, ok bool, err error)
+	// AckStatus trims the rows up to seq if the row seq was written under boot;
+	// otherwise it does nothing.
+	AckStatus(ctx context.Context, boot access.ID, seq uint64) error
+	// NextEvents is a run of at most limit entries, from the first one held
+	// whose sequence number is above after.
+	NextEvents(after uint64, limit int) (run access.EventRun, ok bool, err error)
+	AckEvents(ctx context.Context, boot access.ID, seq uint64) error
+	// StatusReady and EventsReady receive a value after rows were added.
+	StatusReady() <-chan struct{}
+	EventsReady() <-chan struct{}
+}
+
+// Options are what a Client needs to know. Those without a default named are
+// required.
+type Options struct {
+	SystemID string // the panel's; see wire.CheckSystemID
+	Broker   string // tcp://host:port or ssl://host:port (also mqtt and mqtts)
+	ClientID string // of the MQTT session; default the system id
+	Username string // default none
+	Password string // default none. A secret
+	// TLS is for ssl; default the system's roots. Its Time hook is the caller's
+	// to set where the clock may be wrong.
+	TLS *tls.Config
+
+	BootID  access.ID // random for each start of the daemon
+	Version string
+	Clock   func() string     // state of the clock, as access.ClockState names it
+	Panel   func() wire.Panel // what the panel is at present
+	Replica Replica
+
+	Now     func() time.Time   // wall clock; default time.Now
+	Log     *slog.Logger       // default none
+	Journal func(access.Event) // gets access.BadEnvelope with its Detail, the rest is for it to fill; must not block; default none
+
+	ResendAfter   time.Duration // silence after which unconfirmed rows are sent again; default 30s
+	NudgeAfter    time.Duration // the same after a confirmation that moves nothing; default 2s
+	NeedAfter     time.Duration // without progress at a gap before asking for what lacks; default 10s
+	LoopbackAfter time.Duration // within which the panel's own state must come back; default 10s
+	ReportAfter   time.Duration // gathers changes into one report; default 200ms
+	StateAfter    time.Duration // before a wrong state of this panel is put right; default 1s
+
+	KeepAlive      time.Duration // whole seconds of silence before a ping; default 4s
+	PingTimeout    time.Duration // for its answer, then the link is lost; default 3s
+	WriteTimeout   time.Duration // of one message; default 5s
+	ConnectTimeout time.Duration // for TCP and TLS, and again for MQTT; default 15s
+	RetryMin       time.Duration // pause before the second attempt to connect, doubled for each one after it; default 1s
+	RetryMax       time.Duration // most of such a pause; default 60s
+}
+
+func (o *Options) fill() error {
+	switch {
+	case o.BootID.IsZero():
+		return errors.New("boot id is missing")
+	case o.Replica == nil || o.Panel == nil || o.Clock == nil:
+		return errors.New("replica, panel and clock are required")
+	case o.KeepAlive%time.Second != 0:
+		return errors.New("keep alive has to be whole seconds")
+	}
+	if err := wire.CheckSystemID(o.SystemID); err != nil {
+		return err
+	}
+	if o.ClientID == "" {
+		o.ClientID = o.SystemID
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Journal == nil {
+		o.Journal = func(access.Event) {}
+	}
+	for _, d := range []struct {
+		v     *time.Duration
+		value time.Duration
+	}{
+		{&o.ResendAfter, 30 * time.Second},
+		{&o.NudgeAfter, 2 * time.Second},
+		{&o.NeedAfter, 10 * time.Second},
+		{&o.LoopbackAfter, 10 * time.Second},
+		{&o.ReportAfter, 200 * time.Millisecond},
+		{&o.StateAfter, time.Second},
+		{&o.KeepAlive, 4 * time.Second},
+		{&o.PingTimeout, 3 * time.Second},
+		{&o.WriteTimeout, 5 * time.Second},
+		{&o.ConnectTimeout, 15 * time.Second},
+		{&o.RetryMin, time.Second},
+		{&o.RetryMax, time.Minute},
+	} {
+		if *d.v <= 0 {
+			*d.v = d.value
+		}
+	}
+	o.RetryMax = max(o.RetryMax, o.RetryMin)
+	return nil
+}
+
+// broker is an address that was read.
+type broker struct {
+	host string // host:port
+	tls  bool
+}
+
+// parseBroker never repeats the text: a password may have been put in it.
+func parseBroker(s string) (broker, error) {
+	u, err := url.Parse(s)
+	if err != nil {
+		return broker{}, errors.New("broker is not an address (want tcp://host:port or ssl://host:port)")
+	}
+	if u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Path != "" && u.Path != "/" || u.Hostname() == "" {
+		return broker{}, errors.New("broker has to be tcp://host:port or ssl://host:port and nothing else")
+	}
+	var b broker
+	port := u.Port()
+	switch u.Scheme {
+	case "tcp", "mqtt":
+		port = orDefault(port, "1883")
+	case "ssl", "tls", "mqtts":
+		port, b.tls = orDefault(port, "8883"), true
+	default:
+		return broker{}, fmt.Errorf("broker has the unknown scheme %.16q (want tcp or ssl)", u.Scheme)
+	}
+	b.host = net.JoinHostPort(u.Hostname(), port)
+	return b, nil
+}
+
+func (b broker) String() string {
+	if b.tls {
+		return "ssl://" + b.host
+	}
+	return "tcp://" + b.host
+}
+
+func orDefault(s, def string) string {
+	if s == "" {
+		return def
+	}
+	return s
+}
