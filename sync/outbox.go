@@ -158,7 +158,7 @@ func (o *outbox) settle(oldest uint64, ok bool, resendAt time.Time) bool {
 	for n < len(o.sent) && (!ok || o.sent[n] < oldest) {
 		n++
 	}
-	progress := n > 0 || oldest > o.oldest
+	progress := n > 0 || o.oldest > 0 && oldest > o.oldest // the first look knows no older one
 	o.sent, o.oldest = o.sent[n:], oldest
 	if !progress {
 		return false
