@@ -26,12 +26,29 @@ const (
 
 // System events (above 300).
 const (
-	DoorForced       EventType = 301
-	DoorHeldWarning  EventType = 302
-	DoorHeldOpen     EventType = 303
-	DoorAlarmEnded   EventType = 304
-	AccessTaken      EventType = 305
-	AccessNotTaken   EventType = 306
+	DoorForced      EventType = 301
+	DoorHeldWarning EventType = 302
+	DoorHeldOpen    EventType = 303
+	DoorAlarmEnded  EventType = 304
+	AccessTaken     EventType = 305
+	AccessNotTaken  EventType = 306
+	REXStuck        EventType = 307 // the exit button has been held too long
+	REXStuckEnded   EventType = 308
+
+	ContactFault      EventType = 309
+	ContactFaultEnded EventType = 310
+	FireAlarm         EventType = 311
+	FireCleared       EventType = 312
+	Tampered          EventType = 313
+	TamperEnded       EventType = 314
+
+	// A door came into a mode.
+	DoorLocked     EventType = 315
+	DoorUnlocked   EventType = 316
+	DoorBlocked    EventType = 317
+	DoorLockedDown EventType = 318
+	DoorLockedOpen EventType = 319
+
 	PanelStarted     EventType = 320
 	PolicyReloaded   EventType = 321
 	PolicyRefused    EventType = 322
@@ -42,6 +59,7 @@ const (
 	BadEnvelope      EventType = 340
 	ReaderFault      EventType = 350
 	BadRead          EventType = 351 // a frame that fits none of the reader's formats
+	InputFault       EventType = 353
 	OutputFault      EventType = 352
 	KeypadLockedOut  EventType = 360
 	KeyLockedOut     EventType = 361
@@ -65,10 +83,16 @@ var eventTexts = map[EventType]string{
 	DeniedBlacklisted: "blacklisted", DeniedDisabled: "disabled", DeniedNoPIN: "no PIN set, and one is asked for",
 	DeniedNoLevel: "not authorized here", DeniedSchedule: "outside its schedule",
 	DoorForced: "door forced", DoorHeldWarning: "door held open (warning)", DoorHeldOpen: "door held open",
-	DoorAlarmEnded: "door alarm ended", AccessTaken: "access taken", AccessNotTaken: "access not taken", PanelStarted: "panel started",
+	DoorAlarmEnded: "door alarm ended", AccessTaken: "access taken", AccessNotTaken: "access not taken",
+	REXStuck: "exit button stuck", REXStuckEnded: "exit button no longer stuck",
+	ContactFault: "door contact fault", ContactFaultEnded: "door contact fault ended",
+	FireAlarm: "fire alarm", FireCleared: "fire alarm cleared", Tampered: "tamper", TamperEnded: "tamper ended",
+	DoorLocked: "door locked", DoorUnlocked: "door unlocked", DoorBlocked: "door blocked",
+	DoorLockedDown: "door locked down", DoorLockedOpen: "door locked open",
+	PanelStarted:   "panel started",
 	PolicyReloaded: "configuration reloaded", PolicyRefused: "configuration refused", ClockChanged: "clock state changed",
 	StoreQuarantined: "damaged key store put aside", EventsDropped: "events dropped, journal full", StoreReadOnly: "store is read-only",
-	BadEnvelope: "undecodable message dropped", ReaderFault: "reader fault", BadRead: "unreadable card", OutputFault: "lock output fault",
+	BadEnvelope: "undecodable message dropped", ReaderFault: "reader fault", BadRead: "unreadable card", OutputFault: "lock output fault", InputFault: "input fault",
 	KeypadLockedOut: "keypad locked out", KeyLockedOut: "PIN locked out",
 }
 

@@ -236,6 +236,41 @@ func TestButtonDownAtStartIsNotAPress(t *testing.T) {
 	})
 }
 
+func TestStuckButton(t *testing.T) {
+	run(t, func(b *bench) {
+		press := told{access.GrantedREX, "", "front", access.ID{}, ""}
+		b.rex.levels <- true
+		b.pass(time.Second)
+		b.rex.levels <- false
+		b.pass(2 * time.Minute)
+		b.want("pressed and let go", press, told{access.AccessNotTaken, "", "front", access.ID{}, ""})
+		b.rex.levels <- true
+		b.pass(2 * time.Minute)
+		b.want("held", press, told{access.AccessNotTaken, "", "front", access.ID{}, ""}, told{access.REXStuck, "", "front", access.ID{}, ""})
+	})
+}
+
+func TestContactFault(t *testing.T) {
+	run(t, func(b *bench) {
+		b.contact.fail <- errors.New("lines lost")
+		b.contact.fail <- errors.New("lines lost")
+		b.pass(10 * time.Second)
+		b.want("fault", told{access.ContactFault, "", "front", access.ID{}, ""})
+		b.contact.levels <- false
+		synctest.Wait()
+		b.want("mended", told{access.ContactFaultEnded, "", "front", access.ID{}, ""})
+		b.rex.fail <- errors.New("lines lost")
+		b.pass(10 * time.Second)
+		b.want("exit button", told{access.InputFault, "", "front", access.ID{}, ""})
+		b.rex.levels <- false
+		b.rex.levels <- true
+		synctest.Wait()
+		if !b.frontLock.get() {
+			t.Fatal("the exit button does not come back")
+		}
+	})
+}
+
 func TestForcedDoorIsTold(t *testing.T) {
 	run(t, func(b *bench) {
 		b.contact.levels <- true

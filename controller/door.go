@@ -63,18 +63,19 @@ func (d *door) grant(extended bool) {
 func (d *door) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	if d.w.Contact != nil {
-		g.Go(func() error { return d.watch(ctx, d.w.Contact, "contact", d.contact) })
+		g.Go(func() error { return d.watch(ctx, d.w.Contact, "contact", d.contact, d.contactFault) })
 	}
 	if d.w.REX != nil {
-		g.Go(func() error { return d.watch(ctx, d.w.REX, "exit button", d.rex) })
+		g.Go(func() error { return d.watch(ctx, d.w.REX, "exit button", d.rex, d.rexFault) })
 	}
 	g.Go(func() error { return d.loop(ctx) })
 	return g.Wait()
 }
 
 // watch hands an input's changes to the door for as long as it lives. A fault
-// of one input is told and tried again: it must not take the door down.
-func (d *door) watch(ctx context.Context, in Input, what string, tell func(active, first bool)) error {
+// of one input is told once and tried again: it must not take the door down.
+// The first level, at the start and after a fault, is not a change.
+func (d *door) watch(ctx context.Context, in Input, what string, tell func(active, first bool), fault func(error)) error {
 	log := d.c.opts.Log.With("door", d.w.ID, "input", what)
 	first, faulty := true, false
 	for {
@@ -85,9 +86,9 @@ func (d *door) watch(ctx context.Context, in Input, what string, tell func(activ
 		case err != nil:
 			if !faulty {
 				log.Error("read input", "error", err)
-				d.c.Note(access.Event{Type: access.ReaderFault, Door: d.w.ID, Detail: clip(what + ": " + err.Error())})
+				fault(err)
 			}
-			faulty = true
+			faulty, first = true, true
 			if errors.Is(err, os.ErrClosed) {
 				return nil
 			}
@@ -101,19 +102,31 @@ func (d *door) watch(ctx context.Context, in Input, what string, tell func(activ
 	}
 }
 
+func (d *door) tell(k access.DoorInputKind) { d.send(doorMessage{input: &access.DoorInput{Kind: k}}) }
+
 func (d *door) contact(open, _ bool) {
-	kind := access.DoorContactClosed
 	if open {
-		kind = access.DoorContactOpen
+		d.tell(access.DoorContactOpen)
+	} else {
+		d.tell(access.DoorContactClosed)
 	}
-	d.send(doorMessage{input: &access.DoorInput{Kind: kind}})
 }
 
+func (d *door) contactFault(error) { d.tell(access.DoorContactFault) }
+
 func (d *door) rex(pressed, first bool) {
-	// A button that is down already when the panel starts was not pressed now.
-	if pressed && !first {
-		d.send(doorMessage{input: &access.DoorInput{Kind: access.DoorREX}})
+	switch {
+	case !pressed:
+		d.tell(access.DoorREXReleased)
+	case first: // it was not pressed now
+		d.tell(access.DoorREXFoundDown)
+	default:
+		d.tell(access.DoorREX)
 	}
+}
+
+func (d *door) rexFault(err error) {
+	d.c.Note(access.Event{Type: access.InputFault, Door: d.w.ID, Detail: clip("exit button: " + err.Error())})
 }
 
 func (d *door) loop(ctx context.Context) error {
@@ -138,6 +151,7 @@ func (d *door) handle(m doorMessage, timer *time.Timer) {
 		d.apply(d.state.Step(d.c.mono(), *m.input), timer)
 	case m.times != nil:
 		d.state.SetTimes(*m.times)
+		d.apply(d.state.Step(d.c.mono(), access.DoorInput{}), timer)
 	case m.unlock != nil:
 		m.unlock <- d.unlock(timer)
 	case m.ping != nil:

@@ -84,10 +84,13 @@ func (l *fakeLock) breakIt(err error) {
 	l.err = err
 }
 
-type fakeInput struct{ levels chan bool }
+type fakeInput struct {
+	levels chan bool
+	fail   chan error
+}
 
 func newFakeInput(first bool) *fakeInput {
-	in := &fakeInput{levels: make(chan bool, 16)}
+	in := &fakeInput{levels: make(chan bool, 16), fail: make(chan error, 8)}
 	in.levels <- first
 	return in
 }
@@ -99,6 +102,8 @@ func (in *fakeInput) Next(ctx context.Context) (bool, error) {
 			return false, os.ErrClosed
 		}
 		return v, nil
+	case err := <-in.fail:
+		return false, err
 	case <-ctx.Done():
 		return false, ctx.Err()
 	}

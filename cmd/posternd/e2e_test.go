@@ -141,7 +141,7 @@ func newSite(t *testing.T) *site {
 		s.panel.end(t, syscall.SIGTERM)
 		s.central.end(t, syscall.SIGTERM)
 		s.broker.end(t, syscall.SIGTERM)
-		if t.Failed() {
+		if t.Failed() || os.Getenv("POSTERN_TEST_LOGS") != "" {
 			for _, f := range []string{"panel.log", "central.log", "broker.log"} {
 				b, _ := os.ReadFile(filepath.Join(dir, f))
 				t.Logf("%s:\n%s", f, tail(string(b), 40))
@@ -325,7 +325,7 @@ func (s *site) startCentral() {
 func (s *site) startPanel() {
 	s.t.Helper()
 	s.panel = startProcess(s.t, filepath.Join(s.dir, "panel.log"), filepath.Join(s.bin, "posternd"),
-		"run", "--config", filepath.Join(s.dir, "panel.toml"))
+		"run", "--log-level", "debug", "--config", filepath.Join(s.dir, "panel.toml"))
 	s.eventually("the panel answers", func() error {
 		_, code := s.cli("status")
 		if code != 0 {
@@ -514,7 +514,8 @@ func (s *site) wantEvents(n, lastType int) []event {
 	return got
 }
 
-// localEvents gives the panel's own journal of access events, oldest first.
+// localEvents gives the panel's own journal of access events, oldest first, as
+// the command prints it.
 func (s *site) localEvents() []int {
 	s.t.Helper()
 	var types []int
@@ -524,7 +525,7 @@ func (s *site) localEvents() []int {
 			s.t.Fatalf("event %q: %v", line, err)
 		}
 		if e.Type < 300 {
-			types = append([]int{e.Type}, types...)
+			types = append(types, e.Type)
 		}
 	}
 	return types
