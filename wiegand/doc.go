@@ -35,13 +35,45 @@
 // the right length is a number; what protects there is that the number has to
 // be a known key.
 //
+// H10304 and H10302 have the same parity, so that every frame passes both; a
+// reader that lists both gets both readings. A site's own formats are described
+// by [Spec].
+//
+// # Serial numbers
+//
+// A reader that sends a card's serial number has two choices that don't show in
+// the frame, so both are declared; [FromReader] undoes them.
+//
+// The [Order] is that of the bytes on the wire. A serial number is written first
+// byte first (04 A2 24 6A 8F 31 80 is 0x04A2246A8F3180). [MSB] sends it so,
+// [LSB] sends the bytes it sends last byte first. Bits within a byte never turn.
+//
+// The [Part] is how much of a 7-byte UID is sent. It picks from the UID as it is
+// written, and the order turns what was picked:
+//
+//	first4 MSB   04 A2 24 6A      first4 LSB   6A 24 A2 04
+//	last4  MSB   6A 8F 31 80      last4  LSB   80 31 8F 6A
+//	whole  LSB   80 31 8F 6A 24 A2 04
+//
+// A reader that turns the whole UID and then keeps the low four bytes sends its
+// first bytes, turned: first4 LSB. One that sends the cascade tag, 88 and three
+// bytes of the UID, fits none of these and can't be used. Where a frame holds
+// fewer bytes than any part (24 bits of H10301), the part is Whole, the order is
+// that of the bytes in the frame, and they are the number's low ones.
+//
 // # Keypads
 //
 // A keypad sends each key as a short frame of its own in one of several
 // encodings, which is declared as well and never guessed: a 4-bit burst and
-// half an 8-bit burst look the same. [Entry] joins keys to what was typed.
-// Digits that were typed are secrets; nothing here prints them, not in errors
-// either.
+// half an 8-bit burst look the same. [Entry] joins keys to what was typed. Some
+// keypads gather the digits themselves, see [Buffered]. Digits that were typed
+// are secrets; nothing here prints them, not in errors either.
+//
+// # Faults
+//
+// [SwapWatch] looks for data lines that are swapped, [Health] joins all that is
+// seen of a reader to one state, and [Explain] says what each format makes of a
+// frame. None of them decides anything about a door.
 //
 // The package is pure: no input or output, no clock, no goroutines. Time comes
 // in as an argument.

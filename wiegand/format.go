@@ -70,6 +70,31 @@ type Candidate struct {
 // PayloadBits returns how many bits the payload has, at most 64.
 func (f Format) PayloadBits() int { return f.Data.ones() }
 
+// passes reports whether Decode would take the frame, without the words.
+func (f Format) passes(b Bits) bool {
+	if b.Len() != f.Len {
+		return false
+	}
+	for _, p := range f.Parity {
+		if !p.holds(b) {
+			return false
+		}
+	}
+	return true
+}
+
+// tellsSwap reports whether the complement of a frame of this format never
+// passes: a parity over an odd number of bits, itself counted in, turns when
+// all of them do.
+func (f Format) tellsSwap() bool {
+	for _, p := range f.Parity {
+		if p.Over.ones()%2 == 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // Decode reads a frame in this format; the error says how many bits were wanted
 // or which parity is wrong.
 func (f Format) Decode(b Bits) (Candidate, error) {

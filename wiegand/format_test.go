@@ -31,8 +31,8 @@ func TestVectors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(rows) < 15 {
-		t.Fatalf("%d rows of vectors, want at least 15", len(rows))
+	if len(rows) < 20 {
+		t.Fatalf("%d rows of vectors, want at least 20", len(rows))
 	}
 	for _, row := range rows[1:] {
 		f, b := lookup(t, row[0]), parse(t, row[1])
@@ -178,7 +178,7 @@ func TestDecodeOnlyWhatIsListed(t *testing.T) {
 }
 
 func TestLookup(t *testing.T) {
-	for name, want := range map[string]string{"H10301": "H10301", "h10306": "W34", "w34": "W34", "RAW40": "raw40"} {
+	for name, want := range map[string]string{"H10301": "H10301", "h10306": "W34", "w34": "W34", "RAW40": "raw40", "c1K48S": "C1k48s"} {
 		if f, ok := Lookup(name); !ok || f.Name != want {
 			t.Errorf("Lookup(%q) = %q, %v; want %q", name, f.Name, ok, want)
 		}
@@ -186,7 +186,7 @@ func TestLookup(t *testing.T) {
 	if f, ok := Lookup("H9999"); ok {
 		t.Errorf("Lookup of an unknown name found %q", f.Name)
 	}
-	if diff := cmp.Diff([]string{"H10301", "raw32", "W34", "raw40", "raw56"}, Names()); diff != "" {
+	if diff := cmp.Diff([]string{"H10301", "raw32", "W34", "C1k35s", "H10304", "H10302", "raw40", "C1k48s", "raw56"}, Names()); diff != "" {
 		t.Errorf("Names: -want +got\n%s", diff)
 	}
 }
@@ -240,10 +240,10 @@ func TestValidateTellsEveryFault(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
-	f.Add("10000101100000010011111010", uint8(0xFF))
-	f.Add("", uint8(1))
-	f.Add(strings.Repeat("1", 128), uint8(0))
-	f.Fuzz(func(t *testing.T, s string, which uint8) {
+	f.Add("10000101100000010011111010", uint16(0xFFFF))
+	f.Add("", uint16(1))
+	f.Add(strings.Repeat("1", 128), uint16(0))
+	f.Fuzz(func(t *testing.T, s string, which uint16) {
 		b, err := ParseBits(s)
 		if err != nil {
 			return
@@ -260,6 +260,9 @@ func FuzzDecode(f *testing.F) {
 		}
 		for _, c := range candidates {
 			format := lookup(t, c.Format)
+			if !format.passes(b) {
+				t.Errorf("%s decodes %s, and says that it doesn't pass", c.Format, b)
+			}
 			if back, err := format.EncodePayload(c.Payload); err != nil || back != b {
 				t.Errorf("%s decodes to %+v, which encodes to %s, %v", b, c, back, err)
 			}

@@ -42,12 +42,72 @@ func TestFourBitTable(t *testing.T) {
 	}
 }
 
-func TestKeypadErrors(t *testing.T) {
-	if _, err := ParseEncoding("6bit"); err == nil || !strings.Contains(err.Error(), `"4bit" or "8bit"`) {
-		t.Errorf("ParseEncoding error = %v, want one with the choices", err)
+// TestSixBitTables has the tables of Rosslare's manuals (AY-x55, options 2 and
+// 1): even parity, value, odd parity.
+func TestSixBitTables(t *testing.T) {
+	tables := map[Encoding]map[byte]string{
+		SixBit: {
+			'0': "000001", '1': "000010", '2': "000100", '3': "000111", '4': "101001", '5': "101010",
+			'6': "101100", '7': "101111", '8': "110001", '9': "110010", '*': "110100", '#': "110111",
+		},
+		SixBitRosslare: {
+			'0': "110100", '1': "000010", '2': "000100", '3': "000111", '4': "101001", '5': "101010",
+			'6': "101100", '7': "101111", '8': "110001", '9': "110010", '*': "110111", '#': "011001",
+		},
 	}
-	if e, err := ParseEncoding("8bit"); err != nil || e != EightBit {
-		t.Errorf("ParseEncoding(8bit) = %q, %v", e, err)
+	for e, table := range tables {
+		for key, want := range table {
+			if got, err := e.Encode(key); err != nil || got.String() != want {
+				t.Errorf("%s: Encode(%q) = %s, %v; want %s", e, key, got, err, want)
+			}
+		}
+		taken := 0
+		for v := range uint64(64) {
+			b := NewBits(v, 6)
+			key, err := e.Key(b)
+			if err != nil {
+				if strings.Contains(err.Error(), b.String()) {
+					t.Errorf("%s: the error tells the bits: %v", e, err)
+				}
+				continue
+			}
+			taken++
+			if table[key] != b.String() {
+				t.Errorf("%s: Key(%s) = %q", e, b, key)
+			}
+			for i := range b.Len() {
+				if wrong, err := e.Key(b.set(i, 1-b.Bit(i))); err == nil {
+					t.Errorf("%s: %s with bit %d flipped is %q", e, b, i, wrong)
+				}
+			}
+		}
+		if taken != 12 {
+			t.Errorf("%s takes %d of 64 frames, want 12", e, taken)
+		}
+	}
+}
+
+// TestEncodingsAreDeclared shows why an encoding can't be guessed: frames that
+// are keys in two encodings are different keys.
+func TestEncodingsAreDeclared(t *testing.T) {
+	b := parse(t, "110100")
+	one, err1 := SixBit.Key(b)
+	other, err2 := SixBitRosslare.Key(b)
+	if err1 != nil || err2 != nil || one != '*' || other != '0' {
+		t.Errorf("%s is %q, %v and %q, %v; want '*' and '0'", b, one, err1, other, err2)
+	}
+}
+
+func TestKeypadErrors(t *testing.T) {
+	for _, name := range []string{"", "5bit", BufferedName} {
+		if _, err := ParseEncoding(name); err == nil || !strings.Contains(err.Error(), `"4bit", "8bit", "6bit", "6bit_rosslare"`) {
+			t.Errorf("ParseEncoding(%q) error = %v, want one with the choices", name, err)
+		}
+	}
+	for _, want := range Encodings() {
+		if e, err := ParseEncoding(string(want)); err != nil || e != want {
+			t.Errorf("ParseEncoding(%q) = %q, %v", want, e, err)
+		}
 	}
 	if _, err := FourBit.Key(NewBits(3, 8)); err == nil || !strings.Contains(err.Error(), "wants 4 bits, got 8") {
 		t.Errorf("a frame of 8 bits: error %v", err)
