@@ -22,6 +22,7 @@ type Credential struct {
 	Kind       CredentialKind
 	Technology Technology // CardKind
 	Width      uint8      // CardKind: bits of Value
+	High       bool       // CardKind: Value is the first bits of the number, not the last
 	Format     string     // NumberKind
 	Facility   uint64     // NumberKind
 	Value      uint64     // CardKind and NumberKind
@@ -57,6 +58,9 @@ func (c Credential) IndexKey() []byte {
 	switch c.Kind {
 	case CardKind:
 		b := []byte{'C', byte(c.Technology), c.Width}
+		if c.High {
+			b[2] |= 0x80
+		}
 		return binary.BigEndian.AppendUint64(b, c.Value)
 	case NumberKind:
 		b := append([]byte{'N', byte(len(c.Format))}, c.Format...)
@@ -73,6 +77,9 @@ func (c Credential) String() string {
 	case CardKind:
 		if int(c.Width) == c.Technology.Bits() {
 			return part{tech: c.Technology, value: c.Value}.canonical()
+		}
+		if c.High {
+			return fmt.Sprintf("%s first%d %d", c.Technology, c.Width/8, c.Value)
 		}
 		if c.Width == 24 {
 			return fmt.Sprintf("%s low24 %d/%d", c.Technology, c.Value>>16, c.Value&0xffff)
@@ -100,5 +107,7 @@ func (m Matcher) Seen(format string, payload uint64, width int, facility, number
 	if width == 0 || width != m.Match.Bits(m.Technology) {
 		return Credential{}, false
 	}
-	return CardCredential(m.Technology, width, payload), true
+	c := CardCredential(m.Technology, width, payload)
+	c.High = m.Match == High32
+	return c, true
 }

@@ -126,6 +126,32 @@ func TestCredentialsOfOneCard(t *testing.T) {
 	}
 }
 
+// The first and the last four bytes of a UID are different credentials.
+func TestPartsOfAUID(t *testing.T) {
+	id, err := ParseIdentification(Proximity, "MD:0x04A1B2C3D4E5F6")
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, last := Matcher{MD, High32}, Matcher{MD, Low32}
+	got := id.Credentials([]Matcher{first, last})
+	if len(got) != 2 || got[0].Value != 0x04A1B2C3 || got[1].Value != 0xC3D4E5F6 {
+		t.Fatalf("got %+v", got)
+	}
+	for i, m := range []Matcher{first, last} {
+		if seen, ok := m.Seen("raw32", got[i].Value, 32, 0, 0); !ok || seen != got[i] {
+			t.Errorf("%s sees %v, want %v", m.Match, seen, got[i])
+		}
+	}
+	a, b := got[0], got[1]
+	b.Value = a.Value
+	if a == b || string(a.IndexKey()) == string(b.IndexKey()) || a.String() == b.String() {
+		t.Errorf("%v passes for %v", a, b)
+	}
+	if _, err := ParseMatch("first4"); err == nil {
+		t.Error("first4 is read as a match")
+	}
+}
+
 // A reader that declares what a key is indexed for sees the very credential
 // that the key has.
 func TestSeenMeetsIndex(t *testing.T) {

@@ -75,9 +75,11 @@ const (
 	Low32
 	Low24
 	Number
+	High32 // the first four bytes of a DESFire UID; ParseMatch does not read it
 )
 
-// ParseMatch reads "full", "low32", "low24" or "number".
+// ParseMatch reads "full", "low32", "low24" or "number". The first four bytes
+// of a UID are declared as a part, not as a match.
 func ParseMatch(s string) (Match, error) {
 	switch s {
 	case "full":
@@ -98,7 +100,7 @@ func (m Match) Bits(t Technology) int {
 	switch m {
 	case Full:
 		return t.Bits()
-	case Low32:
+	case Low32, High32:
 		return 32
 	case Low24:
 		return 24
@@ -117,6 +119,8 @@ func (m Match) String() string {
 		return "low24"
 	case Number:
 		return "number"
+	case High32:
+		return "first4"
 	}
 	return "?"
 }
@@ -140,5 +144,16 @@ func (m Matcher) credential(p part) (Credential, bool) {
 	if p.format != "" || p.tech != m.Technology {
 		return Credential{}, false
 	}
-	return CardCredential(p.tech, m.Match.Bits(p.tech), p.value), true
+	return m.card(p.tech, p.value), true
+}
+
+// card is the credential that a serial number has at this reader.
+func (m Matcher) card(t Technology, serial uint64) Credential {
+	width := m.Match.Bits(t)
+	if m.Match == High32 {
+		c := CardCredential(t, width, serial>>(t.Bits()-width))
+		c.High = true
+		return c
+	}
+	return CardCredential(t, width, serial)
 }
