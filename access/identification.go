@@ -297,3 +297,24 @@ func (id Identification) Credentials(readers []Matcher) []Credential {
 	}
 	return out
 }
+
+// Matchers are those under which a reader that sends value, width bits of it,
+// would know the card: what a reader should perhaps have declared.
+func (id Identification) Matchers(value uint64, width int) []Matcher {
+	var out []Matcher
+	for _, p := range id.parts[:id.n] {
+		if p.format != "" {
+			continue
+		}
+		for _, match := range []Match{Full, Low32, Low24, High32} {
+			m := Matcher{Technology: p.tech, Match: match}
+			if match == High32 && p.tech != MD || match == Low32 && p.tech == MC || match.Bits(p.tech) != width {
+				continue
+			}
+			if c := m.card(p.tech, p.value); c.Value == value {
+				out = append(out, m)
+			}
+		}
+	}
+	return out
+}

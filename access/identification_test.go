@@ -126,6 +126,33 @@ func TestCredentialsOfOneCard(t *testing.T) {
 	}
 }
 
+func TestMatchersThatWouldKnowACard(t *testing.T) {
+	for _, tt := range []struct {
+		id    string
+		value uint64
+		width int
+		want  string
+	}{
+		{"EM:0x01020E9C9B", 0x01020E9C9B, 40, "[{EM full}]"},
+		{"EM:0x01020E9C9B", 0x020E9C9B, 32, "[{EM low32}]"},
+		{"EM:0x01020E9C9B", 0x0E9C9B, 24, "[{EM low24}]"},
+		{"EM:0x01020E9C9B", 0x0E9C9C, 24, "[]"},
+		{"EM:0x01020E9C9B", 0x01020E9C9B, 32, "[]"},
+		{"MC:7", 7, 32, "[{MC full}]"},
+		{"MD:0x04A1B2C3D4E5F6", 0x04A1B2C3, 32, "[{MD first4}]"},
+		{"MD:0x04A1B2C3D4E5F6|EM:0xC3D4E5F6", 0xC3D4E5F6, 32, "[{MD low32} {EM low32}]"},
+		{"H10301:14-40091", 0x0E9C9B, 24, "[]"},
+	} {
+		id, err := ParseIdentification(Proximity, tt.id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := fmt.Sprint(id.Matchers(tt.value, tt.width)); got != tt.want {
+			t.Errorf("%s and %#x of %d bits: %s, want %s", tt.id, tt.value, tt.width, got, tt.want)
+		}
+	}
+}
+
 // The first and the last four bytes of a UID are different credentials.
 func TestPartsOfAUID(t *testing.T) {
 	id, err := ParseIdentification(Proximity, "MD:0x04A1B2C3D4E5F6")

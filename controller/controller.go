@@ -77,7 +77,7 @@ type Observer interface {
 type Sighting struct {
 	At         time.Time
 	Reader     string
-	Kind       string // card, key or noise
+	Kind       string // card, key, noise or hint
 	Bits       string
 	Pulses     int
 	Candidates []Candidate
@@ -101,13 +101,17 @@ type DoorState struct {
 	LockFault  string // why the lock's output could not be driven, "" when it could
 }
 
-// ReaderWiring is a reader with what it declares.
+// ReaderWiring is a reader with what it declares. The zero Order is MSB, the
+// zero Part the whole.
 type ReaderWiring struct {
-	ID      string
-	Device  Reader
-	Formats []wiegand.Format
-	Matcher access.Matcher
-	Keypad  wiegand.Encoding // "" for none
+	ID       string
+	Device   Reader
+	Formats  []wiegand.Format
+	Matcher  access.Matcher
+	Order    wiegand.Order
+	Part     wiegand.Part
+	Keypad   wiegand.Encoding  // "" for none
+	Buffered *wiegand.Buffered // a keypad that sends whole codes, nil for none
 }
 
 // DoorWiring is a door with its devices; Contact and REX may be nil.
@@ -126,6 +130,9 @@ type Options struct {
 	Store    Store
 	Clock    func() access.Clock
 	Observer Observer
+	// Search gives the first hint that match finds among the identifications of
+	// all cards. It may take seconds; nil finds nothing.
+	Search func(ctx context.Context, match func(access.Identification) (string, bool)) (string, bool)
 	// AtRest puts the board's outputs to rest when the doors have stopped,
 	// before the last events are committed; nil does nothing.
 	AtRest func() error
@@ -149,12 +156,13 @@ type Controller struct {
 
 	mu       sync.Mutex // guards the rest
 	states   map[string]DoorState
-	lockouts map[string]access.Lockout // those that the store could not keep
+	health   map[string]wiegand.HealthReport // of the readers
+	lockouts map[string]access.Lockout       // those that the store could not keep
 }
 
 // New makes a controller; nothing moves before Run.
 func New(o Options) *Controller {
-	c := &Controller{opts: o, started: time.Now(), doors: map[string]*door{}, states: map[string]DoorState{}, lockouts: map[string]access.Lockout{}}
+	c := &Controller{opts: o, started: time.Now(), doors: map[string]*door{}, states: map[string]DoorState{}, lockouts: map[string]access.Lockout{}, health: map[string]wiegand.HealthReport{}}
 	c.policy.Store(o.Policy)
 	c.journal = newRecorder(o.Store, o.Observer, o.Log)
 	for _, w := range o.Doors {
@@ -236,6 +244,13 @@ func (c *Controller) Door(id string) (DoorState, bool) {
 	defer c.mu.Unlock()
 	s, ok := c.states[id]
 	return s, ok
+}
+
+// Health gives a reader's state, with its reason.
+func (c *Controller) Health(reader string) wiegand.HealthReport {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.health[reader]
 }
 
 // Beat reports whether every door's goroutine takes messages, for a watchdog to

@@ -10,11 +10,11 @@ func keySubject(k access.Key) string             { return "key:" + k.ID.String()
 func pointSubject(ap *access.AccessPoint) string { return "point:" + ap.ID }
 
 // decide looks the credentials up, asks access.Decide, and acts on the answer.
-func (p *point) decide(ctx context.Context, ap *access.AccessPoint, credentials []access.Credential, pin access.PINEntry) {
+func (p *point) decide(ctx context.Context, ap *access.AccessPoint, credentials []access.Credential, pin access.PINEntry) access.Decision {
 	keys, err := p.lookup(credentials)
 	if err != nil {
 		p.storeFault(ap, credentials, err)
-		return
+		return access.Decision{}
 	}
 	q := access.Query{
 		Clock: p.c.opts.Clock(), Policy: p.c.policy.Load(), Point: ap, DoorMode: p.c.doorMode(ap.Door),
@@ -28,13 +28,14 @@ func (p *point) decide(ctx context.Context, ap *access.AccessPoint, credentials 
 		p.card = &cardEntry{credentials: credentials, until: p.c.mono() + pinWait}
 		p.entry.Reset()
 		p.w.Device.Indicate(SignalPINWanted)
-		return
+		return d
 	}
 	if d.Granted() {
 		p.granted(ctx, ap, credentials, d, pin)
-		return
+	} else {
+		p.denied(ctx, ap, credentials, d)
 	}
-	p.denied(ctx, ap, credentials, d)
+	return d
 }
 
 func (p *point) granted(ctx context.Context, ap *access.AccessPoint, credentials []access.Credential, d access.Decision, pin access.PINEntry) {

@@ -185,6 +185,7 @@ type observed struct {
 	saw    []Sighting
 	events []access.Event
 	doors  []DoorState
+	health []string
 }
 
 func (o *observed) Saw(s Sighting) { o.mu.Lock(); defer o.mu.Unlock(); o.saw = append(o.saw, s) }
@@ -208,12 +209,17 @@ type told struct {
 	cred   string
 }
 
-// take gives the events recorded since the last take.
+// take gives the events recorded since the last take, without those of the
+// readers' health.
 func (o *observed) take() []told {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	var out []told
 	for _, e := range o.events {
+		if e.Type == access.ReaderHealth {
+			o.health = append(o.health, e.Detail)
+			continue
+		}
 		out = append(out, told{e.Type, e.Reason, e.Door, e.Key, e.Credential})
 	}
 	o.events = nil
@@ -233,10 +239,12 @@ type bench struct {
 	store              *fakeStore
 	obs                *observed
 	front, lab         *fakeReader
+	gate, uid          *fakeReader
 	frontLock, labLock *fakeLock
 	contact, rex       *fakeInput
 	clock              func() access.Clock
 	atRest             int
+	cards              []string // identifications of all keys, for hints
 	stop               func()
 }
 
@@ -250,8 +258,10 @@ func policy(t *testing.T) *access.Policy {
 		Points: []access.AccessPoint{
 			{ID: "front-in", Door: "front", Reader: "front", Mode: access.ModeCardOrCode},
 			{ID: "lab-in", Door: "lab", Reader: "lab", Mode: access.ModeCardAndPIN},
+			{ID: "gate-in", Door: "lab", Reader: "gate", Mode: access.ModeCardOrCode},
+			{ID: "uid-in", Door: "lab", Reader: "uid", Mode: access.ModeCard},
 		},
-		Levels: []access.Level{{ID: level, Name: "always", Grants: []access.Grant{{Points: []string{"front-in", "lab-in"}, Schedule: access.ScheduleAlways}}}},
+		Levels: []access.Level{{ID: level, Name: "always", Grants: []access.Grant{{Points: []string{"front-in", "lab-in", "gate-in", "uid-in"}, Schedule: access.ScheduleAlways}}}},
 	}
 	if f := p.Compile(); len(f) > 0 {
 		t.Fatal(f)
@@ -264,18 +274,18 @@ func run(t *testing.T, f func(b *bench)) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &bench{
 			t: t, store: newFakeStore(), obs: &observed{}, front: newFakeReader(), lab: newFakeReader(),
+			gate: newFakeReader(), uid: newFakeReader(),
 			frontLock: &fakeLock{}, labLock: &fakeLock{}, contact: newFakeInput(false), rex: newFakeInput(false),
 		}
 		b.clock = func() access.Clock { return access.Trusted(time.Now()) }
-		raw40, ok := wiegand.Lookup("raw40")
-		if !ok {
-			t.Fatal("no raw40")
-		}
+		raw40, raw32, h10301 := format(t, "raw40"), format(t, "raw32"), format(t, "H10301")
 		em := access.Matcher{Technology: access.EM, Match: access.Full}
 		b.c = New(Options{
 			Readers: []ReaderWiring{
 				{ID: "front", Device: b.front, Formats: []wiegand.Format{raw40}, Matcher: em, Keypad: wiegand.FourBit},
 				{ID: "lab", Device: b.lab, Formats: []wiegand.Format{raw40}, Matcher: em, Keypad: wiegand.EightBit},
+				{ID: "gate", Device: b.gate, Formats: []wiegand.Format{h10301}, Matcher: access.Matcher{Technology: access.EM, Match: access.Low24}, Buffered: &wiegand.Buffered{Facility: 255}},
+				{ID: "uid", Device: b.uid, Formats: []wiegand.Format{raw32}, Matcher: access.Matcher{Technology: access.MD, Match: access.High32}, Order: wiegand.LSB, Part: wiegand.First4},
 			},
 			Doors: []DoorWiring{
 				{ID: "front", Lock: b.frontLock, Contact: b.contact, REX: b.rex},
@@ -283,7 +293,19 @@ func run(t *testing.T, f func(b *bench)) {
 			},
 			Policy: policy(t), Store: b.store, Clock: func() access.Clock { return b.clock() }, Observer: b.obs,
 			AtRest: func() error { b.atRest++; _ = b.frontLock.Set(false); _ = b.labLock.Set(false); return nil },
-			Log:    slog.New(slog.DiscardHandler),
+			Search: func(_ context.Context, match func(access.Identification) (string, bool)) (string, bool) {
+				for _, text := range b.cards {
+					id, err := access.ParseIdentification(access.Proximity, text)
+					if err != nil {
+						t.Error(err)
+					}
+					if hint, ok := match(id); ok {
+						return hint, true
+					}
+				}
+				return "", false
+			},
+			Log: slog.New(slog.DiscardHandler),
 		})
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
@@ -298,6 +320,15 @@ func run(t *testing.T, f func(b *bench)) {
 		f(b)
 		b.stop()
 	})
+}
+
+func format(t *testing.T, name string) wiegand.Format {
+	t.Helper()
+	f, ok := wiegand.Lookup(name)
+	if !ok {
+		t.Fatalf("no format %s", name)
+	}
+	return f
 }
 
 const (

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,6 +32,11 @@ type point struct {
 
 	lastBad time.Duration
 	bad     int // unreadable frames since the last that was journalled
+
+	swap     wiegand.SwapWatch
+	health   *wiegand.Health
+	searches chan search // a hint is looked for, one at a time
+	lastHint time.Duration
 }
 
 // cardEntry is a card that was read and waits for its PIN.
@@ -40,13 +46,19 @@ type cardEntry struct {
 }
 
 func newPoint(c *Controller, w ReaderWiring) *point {
-	return &point{c: c, w: w, frames: make(chan wiegand.Frame, 16), entry: wiegand.NewEntry(0)}
+	p := &point{
+		c: c, w: w, frames: make(chan wiegand.Frame, 16), entry: wiegand.NewEntry(0),
+		health: wiegand.NewHealth(c.mono(), wiegand.DefaultHealthRules()), searches: make(chan search, 1),
+	}
+	c.health[w.ID] = p.health.Report()
+	return p
 }
 
 func (p *point) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return p.read(ctx) })
 	g.Go(func() error { return p.loop(ctx) })
+	g.Go(func() error { return p.search(ctx) })
 	return g.Wait()
 }
 
@@ -107,6 +119,9 @@ func (p *point) next() time.Duration {
 	if p.card != nil && (at == 0 || p.card.until < at) {
 		at = p.card.until
 	}
+	if t, ok := p.health.Deadline(); ok && (at == 0 || t < at) {
+		at = t
+	}
 	if at == 0 {
 		return time.Hour
 	}
@@ -115,6 +130,7 @@ func (p *point) next() time.Duration {
 
 func (p *point) expire() {
 	now := p.c.mono()
+	p.healthy(p.health.Tick(now))
 	if p.entry.Expire(now) && p.card == nil {
 		p.w.Device.Indicate(SignalIdle)
 	}
@@ -141,30 +157,83 @@ func (p *point) frame(ctx context.Context, f wiegand.Frame) {
 		p.key(ctx, f)
 		return
 	}
+	if p.typed(ctx, f) {
+		return
+	}
 	candidates, err := wiegand.Decode(f.Bits, p.w.Formats)
 	if f.Noise() || err != nil || len(candidates) == 0 {
 		p.unreadable(f, err)
 		return
 	}
+	p.watchWires(f, true, "")
 	s := Sighting{At: p.c.opts.Clock().Now, Reader: p.w.ID, Kind: "card", Bits: f.Bits.String(), Pulses: f.Pulses}
-	var credentials []access.Credential
-	for _, c := range candidates {
-		cred, ok := p.w.Matcher.Seen(c.Format, c.Payload, c.PayloadBits, c.Facility, c.Number)
-		if ok {
-			credentials = append(credentials, cred)
-			s.Candidates = append(s.Candidates, Candidate{c, cred})
-		}
-	}
+	s.Candidates = p.credentials(candidates)
+	s.Problem = p.wiresProblem()
 	p.c.opts.Observer.Saw(s)
 	ap := p.c.policy.Load().PointOf(p.w.ID)
-	if ap == nil || len(credentials) == 0 {
+	if ap == nil || len(s.Candidates) == 0 {
 		return
 	}
 	if p.card != nil {
 		p.giveUp()
 	}
 	p.entry.Reset()
-	p.decide(ctx, ap, credentials, access.PINNone)
+	var credentials []access.Credential
+	for _, c := range s.Candidates {
+		credentials = append(credentials, c.Credential)
+	}
+	if d := p.decide(ctx, ap, credentials, access.PINNone); d.Type == access.DeniedUnknown {
+		p.hint(candidates)
+	}
+}
+
+// credentials are what the candidates mean at this reader.
+func (p *point) credentials(candidates []wiegand.Candidate) []Candidate {
+	var out []Candidate
+	for _, c := range candidates {
+		payload := c.Payload
+		if p.w.Matcher.Match != access.Number {
+			var err error
+			if payload, err = wiegand.FromReader(c.Payload, c.PayloadBits, cmp.Or(p.w.Order, wiegand.MSB), cmp.Or(p.w.Part, wiegand.Whole)); err != nil {
+				continue
+			}
+		}
+		if cred, ok := p.w.Matcher.Seen(c.Format, payload, c.PayloadBits, c.Facility, c.Number); ok {
+			out = append(out, Candidate{c, cred})
+		}
+	}
+	return out
+}
+
+// typed takes a frame of a keypad that sends whole codes, and reports whether
+// it was one.
+func (p *point) typed(ctx context.Context, f wiegand.Frame) bool {
+	if p.w.Buffered == nil || f.Noise() {
+		return false
+	}
+	policy := p.c.policy.Load()
+	size := policy.Codes.Size
+	if p.card != nil {
+		size = access.PINSize
+	}
+	digits, mine, err := p.w.Buffered.Digits(f.Bits, size)
+	if !mine {
+		return false
+	}
+	s := Sighting{At: p.c.opts.Clock().Now, Reader: p.w.ID, Kind: "key", Pulses: f.Pulses}
+	if err != nil {
+		s.Problem = err.Error()
+	}
+	p.c.opts.Observer.Saw(s)
+	ap := policy.PointOf(p.w.ID)
+	switch {
+	case ap == nil || err != nil:
+	case p.card != nil:
+		p.pin(ctx, ap, digits)
+	default:
+		p.decide(ctx, ap, []access.Credential{access.CodeCredential(digits)}, access.PINNone)
+	}
+	return true
 }
 
 // unreadable is a frame that is none of the reader's formats.
@@ -176,6 +245,10 @@ func (p *point) unreadable(f wiegand.Frame, err error) {
 	s.Problem = fmt.Sprintf("%d pulses", f.Pulses)
 	if err != nil {
 		s.Problem = err.Error()
+	}
+	p.watchWires(f, false, s.Problem)
+	if wires := p.wiresProblem(); wires != "" {
+		s.Problem += "; " + wires
 	}
 	p.c.opts.Observer.Saw(s)
 	p.bad++
@@ -215,10 +288,12 @@ func (p *point) showable(f wiegand.Frame) bool {
 // key is one key of the keypad.
 func (p *point) key(ctx context.Context, f wiegand.Frame) {
 	k, err := p.w.Keypad.Key(f.Bits)
+	p.swapped(p.swap.Key(f.Bits, p.w.Keypad))
 	if err != nil {
 		p.unreadable(f, err)
 		return
 	}
+	p.healthy(p.health.Right(p.c.mono()))
 	p.c.opts.Observer.Saw(Sighting{At: p.c.opts.Clock().Now, Reader: p.w.ID, Kind: "key", Pulses: f.Pulses})
 	policy := p.c.policy.Load()
 	ap := policy.PointOf(p.w.ID)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -32,31 +33,42 @@ func newCheckStore() *cobra.Command {
 		RunE: func(_ *cobra.Command, args []string) error {
 			limit := unix.Rlimit{Cur: checkMemory, Max: checkMemory}
 			if err := unix.Setrlimit(unix.RLIMIT_DATA, &limit); err != nil {
-				return fmt.Errorf("limit memory: %w", err)
+				return fmt.Errorf("%w: limit memory: %w", store.ErrUnchecked, err)
 			}
 			return store.CheckFile(args[0])
 		},
 	}
 }
 
-// checkInChild runs the boot check of one file in a process of its own.
+// exitUnchecked is the exit code of a child that could not check anything.
+const exitUnchecked = 75 // EX_TEMPFAIL of sysexits.h
+
+// checkInChild runs the boot check of one file in a process of its own. A child
+// that could not run says nothing about the file: store.ErrUnchecked.
 func checkInChild(ctx context.Context, path string) error {
 	self, err := os.Executable()
 	if err != nil {
-		return fmt.Errorf("find own program: %w", err)
+		return fmt.Errorf("%w: find own program: %w", store.ErrUnchecked, err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, self, "check-store", path)
 	cmd.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL}
-	out, err := cmd.CombinedOutput()
-	if err == nil {
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("%w: start the check: %w", store.ErrUnchecked, err)
+	}
+	err = cmd.Wait()
+	switch {
+	case err == nil:
 		return nil
-	}
-	if ctx.Err() != nil {
+	case ctx.Err() != nil:
 		return fmt.Errorf("check of %s did not end within %v", path, checkTimeout)
+	case cmd.ProcessState.ExitCode() == exitUnchecked:
+		return fmt.Errorf("%w: %s", store.ErrUnchecked, childSays(out.String(), err))
 	}
-	return errors.New(childSays(string(out), err))
+	return errors.New(childSays(out.String(), err))
 }
 
 // childSays gives the first line of what the child printed, which names the

@@ -14,6 +14,8 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	"postern/store"
 )
 
 // version is set by the linker in released builds.
@@ -38,6 +40,9 @@ func execute(args []string) int {
 		return 2
 	}
 	fmt.Fprintln(os.Stderr, "posternd:", err)
+	if errors.Is(err, store.ErrUnchecked) {
+		return exitUnchecked
+	}
 	return 1
 }
 

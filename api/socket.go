@@ -1,0 +1,183 @@
+package api
+
+import (
+	"fmt"
+	"math"
+	"net/http"
+
+	"postern/access"
+)
+
+// MaxLimit is the most entries that one list request may ask for; without a
+// limit it gives DefaultLimit.
+const (
+	MaxLimit     = 1000
+	DefaultLimit = 100
+)
+
+// Socket is the handler for the unix socket.
+func (s *Server) Socket() http.Handler {
+	get := func(h handler) methods { return methods{http.MethodGet: bounded(h)} }
+	post := func(h handler) methods { return methods{http.MethodPost: bounded(h)} }
+	return s.routes(map[string]methods{
+		"/v1/status":            get(s.getStatus),
+		"/v1/doors":             get(s.getDoors),
+		"/v1/events":            get(s.getEvents),
+		"/v1/keys":              get(s.getKeys),
+		"/v1/keys/{id}":         get(s.getKey),
+		"/v1/watch":             {http.MethodGet: s.watch},
+		"/v1/doors/{id}/unlock": post(s.postUnlock),
+		"/v1/sim/badge":         post(s.simulate(badgeAct)),
+		"/v1/sim/keys":          post(s.simulate(keysAct)),
+		"/v1/sim/contact":       post(s.simulate(contactAct)),
+		"/v1/sim/rex":           post(s.simulate(rexAct)),
+	})
+}
+
+func (s *Server) getStatus(w http.ResponseWriter, r *http.Request) error {
+	if _, err := query(r); err != nil {
+		return err
+	}
+	st, err := s.status(r)
+	if err != nil {
+		return err
+	}
+	answer(w, http.StatusOK, st)
+	return nil
+}
+
+// status gives arrays that are never null.
+func (s *Server) status(r *http.Request) (Status, error) {
+	st, err := s.backend.Status(r.Context())
+	if err != nil {
+		return Status{}, err
+	}
+	if st.Problems == nil {
+		st.Problems = []Problem{}
+	}
+	if st.Doors == nil {
+		st.Doors = []Door{}
+	}
+	if st.Readers == nil {
+		st.Readers = []Reader{}
+	}
+	return st, nil
+}
+
+type doorList struct {
+	Doors []Door `json:"doors"`
+}
+
+type eventList struct {
+	Events []Event `json:"events"`
+}
+
+type keyList struct {
+	Keys []Key `json:"keys"`
+}
+
+func (s *Server) getDoors(w http.ResponseWriter, r *http.Request) error {
+	if _, err := query(r); err != nil {
+		return err
+	}
+	st, err := s.status(r)
+	if err != nil {
+		return err
+	}
+	answer(w, http.StatusOK, doorList{st.Doors})
+	return nil
+}
+
+func (s *Server) getEvents(w http.ResponseWriter, r *http.Request) error {
+	q, err := query(r, "before", "limit")
+	if err != nil {
+		return err
+	}
+	before, err := number(q, "before", 0, 1, math.MaxUint64)
+	if err != nil {
+		return err
+	}
+	limit, err := number(q, "limit", DefaultLimit, 1, MaxLimit)
+	if err != nil {
+		return err
+	}
+	events, err := s.backend.Events(r.Context(), before, int(limit))
+	if err != nil {
+		return err
+	}
+	if events == nil {
+		events = []Event{}
+	}
+	answer(w, http.StatusOK, eventList{events})
+	return nil
+}
+
+func (s *Server) getKeys(w http.ResponseWriter, r *http.Request) error {
+	q, err := query(r, "after", "limit")
+	if err != nil {
+		return err
+	}
+	var after access.ID
+	if _, ok := q["after"]; ok {
+		if after, err = access.ParseID(q.Get("after")); err != nil {
+			return invalid("after: " + err.Error())
+		}
+	}
+	limit, err := number(q, "limit", DefaultLimit, 1, MaxLimit)
+	if err != nil {
+		return err
+	}
+	keys, err := s.backend.Keys(r.Context(), after, int(limit))
+	if err != nil {
+		return err
+	}
+	if keys == nil {
+		keys = []Key{}
+	}
+	answer(w, http.StatusOK, keyList{keys})
+	return nil
+}
+
+func (s *Server) getKey(w http.ResponseWriter, r *http.Request) error {
+	if _, err := query(r); err != nil {
+		return err
+	}
+	id, err := access.ParseID(r.PathValue("id"))
+	if err != nil {
+		return invalid("key id: " + err.Error())
+	}
+	k, err := s.backend.Key(r.Context(), id)
+	if err != nil {
+		return err
+	}
+	answer(w, http.StatusOK, k)
+	return nil
+}
+
+func (s *Server) postUnlock(w http.ResponseWriter, r *http.Request) error {
+	if _, err := query(r); err != nil {
+		return err
+	}
+	door := r.PathValue("id")
+	if err := checkID("door", door); err != nil {
+		return err
+	}
+	if err := s.backend.Unlock(r.Context(), door); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// maxID bounds the id of a door or a reader, in bytes.
+const maxID = 64
+
+func checkID(what, id string) error {
+	if id == "" {
+		return invalid(what + " is missing")
+	}
+	if len(id) > maxID {
+		return invalid(fmt.Sprintf("%s is over %d bytes", what, maxID))
+	}
+	return nil
+}

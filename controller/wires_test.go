@@ -1,0 +1,151 @@
+package controller
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"postern/access"
+	"postern/wiegand"
+)
+
+func (b *bench) send(r *fakeReader, bits wiegand.Bits) {
+	r.frames <- wiegand.Frame{Bits: bits, Pulses: bits.Len()}
+	synctest.Wait()
+}
+
+func (b *bench) lastSighting() Sighting {
+	b.t.Helper()
+	all := b.obs.sightings()
+	if len(all) == 0 {
+		b.t.Fatal("nothing was seen")
+	}
+	return all[len(all)-1]
+}
+
+func TestSwappedWiresAreTold(t *testing.T) {
+	run(t, func(b *bench) {
+		for i, number := range []uint64{1603, 11223} {
+			bits, err := format(t, "H10301").Encode(118, number)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.send(b.gate, bits.Complement())
+			want := []string{"may be swapped", "are swapped"}[i]
+			if got := b.lastSighting(); got.Kind != "noise" || !strings.Contains(got.Problem, want) {
+				t.Fatalf("card %d: seen %+v, want %q", i+1, got, want)
+			}
+		}
+		if h := b.c.Health("gate"); h.State != wiegand.HealthSwapped {
+			t.Errorf("health %+v", h)
+		}
+		b.obs.take()
+		if !slices.ContainsFunc(b.obs.health, func(s string) bool { return strings.Contains(s, "reader gate: swapped") }) {
+			t.Errorf("health events %q", b.obs.health)
+		}
+		if b.labLock.get() {
+			t.Fatal("a guess grants")
+		}
+	})
+}
+
+// Without parity only a key that the complement would be is a sign.
+func TestSwappedWiresWithoutParity(t *testing.T) {
+	run(t, func(b *bench) {
+		b.give(cardA, keyA, "")
+		b.give(cardB, keyB, "")
+		b.send(b.front, wiegand.NewBits(cardA, 40).Complement())
+		b.send(b.front, wiegand.NewBits(cardB, 40).Complement())
+		if got := b.lastSighting(); !strings.Contains(got.Problem, "are swapped") {
+			t.Fatalf("seen %+v", got)
+		}
+		if b.frontLock.get() {
+			t.Fatal("a guess grants")
+		}
+		b.badge(b.front, cardA)
+		if got := b.lastSighting(); got.Problem != "" || !b.frontLock.get() {
+			t.Errorf("a good card does not clear it: %+v", got)
+		}
+	})
+}
+
+func TestHintOfAnotherDeclaration(t *testing.T) {
+	run(t, func(b *bench) {
+		b.cards = []string{"EM:1", "EM:0xD202964900"} // the bytes of card A, the other way round
+		b.badge(b.front, cardA)
+		b.want("unknown card", told{access.DeniedUnknown, "", "front", access.ID{}, "0001234567890"},
+			told{access.ReaderHint, "", "", access.ID{}, ""})
+		got := b.lastSighting()
+		if got.Kind != "hint" || !strings.Contains(got.Problem, `byte_order = "lsb"`) {
+			t.Fatalf("seen %+v", got)
+		}
+		b.badge(b.front, cardA)
+		b.want("no second search at once", told{access.DeniedUnknown, "", "front", access.ID{}, "0001234567890"})
+		b.pass(hintEvery)
+		b.cards = []string{"MD:0x04A1B2C3D4E5F6"}
+		b.badge(b.front, 5)
+		b.want("nothing fits", told{access.DeniedUnknown, "", "front", access.ID{}, "0000000000005"})
+	})
+}
+
+// A reader that sends the first four bytes of a UID, the last byte first.
+func TestOrderAndPart(t *testing.T) {
+	run(t, func(b *bench) {
+		id, err := access.ParseIdentification(access.Proximity, "MD:0x04A1B2C3D4E5F6")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range id.Credentials([]access.Matcher{{Technology: access.MD, Match: access.High32}}) {
+			b.store.keys[c] = []access.Key{{ID: keyA, Type: access.Proximity, State: access.Enabled, Levels: []access.ID{level}}}
+		}
+		b.send(b.uid, wiegand.NewBits(0xC3B2A104, 32))
+		if !b.labLock.get() {
+			t.Fatalf("not granted: %+v", b.obs.take())
+		}
+		b.pass(time.Minute)
+		b.obs.take()
+		b.send(b.uid, wiegand.NewBits(0x04A1B2C3, 32))
+		if b.labLock.get() {
+			t.Fatal("granted in the wrong order")
+		}
+	})
+}
+
+// A keypad that sends whole codes: its frames never pass for cards, nor show.
+func TestBufferedKeypad(t *testing.T) {
+	run(t, func(b *bench) {
+		p := policy(t)
+		p.Codes.Size = 5
+		p.Compile()
+		b.c.SetPolicy(p)
+		b.giveCode("00421")
+		keypad := wiegand.Buffered{Facility: 255}
+		bits, err := keypad.Encode("421")
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.send(b.gate, bits)
+		b.want("code", told{access.GrantedCode, "", "lab", keyCode, ""})
+		if got := b.lastSighting(); got.Kind != "key" || got.Bits != "" || len(got.Candidates) != 0 {
+			t.Errorf("a typed code shows: %+v", got)
+		}
+		b.pass(time.Minute)
+		// The same number under a card's facility is a card.
+		b.give24(0x0E01A5, keyA)
+		card, err := format(t, "H10301").Encode(0x0E, 0x01A5)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.obs.take()
+		b.send(b.gate, card)
+		b.want("card", told{access.GrantedCard, "", "lab", keyA, "EM low24 14/421"})
+	})
+}
+
+func (b *bench) give24(value uint64, id access.ID) {
+	b.store.set(func() {
+		b.store.keys[access.CardCredential(access.EM, 24, value)] = []access.Key{{ID: id, Type: access.Proximity, State: access.Enabled, Levels: []access.ID{level}}}
+	})
+}

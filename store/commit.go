@@ -1,0 +1,148 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"go.etcd.io/bbolt"
+)
+
+// unit is one transaction of a committer. finish completes it before the commit
+// and says whether there is anything to commit; committed comes after, also when
+// there was nothing.
+type unit interface {
+	finish() (dirty bool, err error)
+	committed()
+}
+
+// job is a change that waits for its commit. do may be run again after its
+// transaction was given up; an error from it undoes the whole transaction, so it
+// is for damage and I/O only.
+type job[U unit] struct {
+	do   func(U) error
+	done chan error
+}
+
+// committer applies changes to one file, in order, in its own goroutine.
+type committer[U unit] struct {
+	f     *file
+	begin func(*bbolt.Tx) (U, error)
+	wake  chan struct{} // buffered 1
+
+	mu      sync.Mutex // guards queue and stopped
+	queue   []*job[U]
+	stopped bool
+}
+
+func newCommitter[U unit](f *file, begin func(*bbolt.Tx) (U, error)) *committer[U] {
+	return &committer[U]{f: f, begin: begin, wake: make(chan struct{}, 1)}
+}
+
+// submit queues a change and waits for the commit that holds it. When ctx ends
+// first the change may still be committed.
+func (c *committer[U]) submit(ctx context.Context, do func(U) error) error {
+	if c.f.cause != nil {
+		return c.f.cause
+	}
+	j := &job[U]{do: do, done: make(chan error, 1)}
+	c.mu.Lock()
+	if c.stopped {
+		c.mu.Unlock()
+		return ErrStopped
+	}
+	c.queue = append(c.queue, j)
+	c.mu.Unlock()
+	signal(c.wake)
+	select {
+	case err := <-j.done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// run commits until ctx ends, then what was queued, and refuses the rest.
+func (c *committer[U]) run(ctx context.Context) {
+	for {
+		select {
+		case <-c.wake:
+			c.commit(c.take(false))
+		case <-ctx.Done():
+			c.commit(c.take(true))
+			return
+		}
+	}
+}
+
+func (c *committer[U]) take(last bool) []*job[U] {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	jobs := c.queue
+	c.queue = nil
+	c.stopped = c.stopped || last
+	return jobs
+}
+
+// commit puts all jobs into one transaction. When one of them fails each gets a
+// transaction of its own, so that it takes no other with it.
+func (c *committer[U]) commit(jobs []*job[U]) {
+	if len(jobs) == 0 {
+		return
+	}
+	err, failed := c.try(jobs)
+	for _, j := range jobs {
+		e := err
+		if failed && len(jobs) > 1 {
+			e, _ = c.try([]*job[U]{j})
+		}
+		j.done <- e
+	}
+}
+
+// try runs one transaction; failed says that a job, not the commit, was at fault.
+func (c *committer[U]) try(jobs []*job[U]) (err error, failed bool) {
+	if c.f.dead.Load() {
+		return fmt.Errorf("%s: %w", c.f.name, ErrDamaged), false
+	}
+	var tx *bbolt.Tx
+	err = guard(func() error {
+		var err error
+		if tx, err = c.f.db.Begin(true); err != nil {
+			return err
+		}
+		u, err := c.begin(tx)
+		if err != nil {
+			return err
+		}
+		for _, j := range jobs {
+			if err := j.do(u); err != nil {
+				failed = true
+				return err
+			}
+		}
+		dirty, err := u.finish()
+		if err != nil {
+			return err
+		}
+		if dirty {
+			if err := tx.Commit(); err != nil {
+				return fmt.Errorf("commit: %w", err)
+			}
+		}
+		u.committed()
+		return nil
+	})
+	if tx != nil {
+		// After a commit this does nothing; after a panic it frees the lock.
+		_ = guard(tx.Rollback)
+	}
+	return c.f.watch(err), failed
+}

@@ -1,0 +1,183 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"fmt"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"postern/access"
+)
+
+// Lookup gives the keys with this credential that count at the doors, none when
+// nobody has it. Levels are as stored, also those that the policy doesn't have;
+// a code's Identification is zero. On an error the caller denies.
+func (s *Store) Lookup(c access.Credential) (keys []access.Key, err error) {
+	prefix := s.secrets.prefix(c)
+	if prefix == nil {
+		return nil, nil
+	}
+	err = s.keys.view(func(tx *bbolt.Tx) error {
+		b := tx.Bucket(bucketCreds)
+		if b == nil {
+			return fmt.Errorf("%w: the bucket %s is missing", ErrDamaged, bucketCreds)
+		}
+		cur := b.Cursor()
+		for k, v := cur.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = cur.Next() {
+			payload, err := unseal(tagCred, k, v)
+			if err != nil {
+				return err
+			}
+			if len(payload) < 2 || payload[1]&flagOpens == 0 {
+				continue
+			}
+			d, err := decodeDecision(credID(k), payload)
+			if err != nil {
+				return err
+			}
+			keys = append(keys, d.key)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return keys, nil
+}
+
+// PINMatches compares a PIN as typed with the one that k has in the store. It
+// takes the same time for a key without one.
+func (s *Store) PINMatches(k access.Key, pin string) (bool, error) {
+	want := make([]byte, macSize)
+	have := false
+	err := s.keys.view(func(tx *bbolt.Tx) error {
+		_, v, ok, err := readKey(tx, k.ID)
+		if ok && v.pin != nil {
+			have = true
+			copy(want, v.pin)
+		}
+		return err
+	})
+	same := hmac.Equal(s.secrets.pin(k.ID, pin), want)
+	return same && have && err == nil, err
+}
+
+func readKey(tx *bbolt.Tx, id access.ID) (r keyRow, v decision, ok bool, err error) {
+	b, err := buckets(tx, bucketKeys, bucketCreds)
+	if err != nil {
+		return r, v, false, err
+	}
+	return loadKey(b[0], b[1], id)
+}
+
+// KeyInfo is a key for people: its latest put and what became of it. Of a put
+// that can't be a key there is the id alone.
+type KeyInfo struct {
+	Key             access.Key // Identification is zero for a code
+	Revision, Claim uint64
+	Result          access.Result
+}
+
+func keyInfo(id access.ID, r *keyRow, v *decision) KeyInfo {
+	return KeyInfo{Key: v.key, Revision: v.revision, Claim: r.claim, Result: v.result(id)}
+}
+
+// Key gives a key by its id, false when the panel has no such key.
+func (s *Store) Key(id access.ID) (info KeyInfo, ok bool, err error) {
+	err = s.keys.view(func(tx *bbolt.Tx) error {
+		var r keyRow
+		var v decision
+		r, v, ok, err = readKey(tx, id)
+		if ok {
+			info = keyInfo(id, &r, &v)
+		}
+		return err
+	})
+	return info, ok, err
+}
+
+// Keys gives at most limit keys in the order of their ids, from the first after
+// the given one; the zero ID starts at the beginning.
+func (s *Store) Keys(after access.ID, limit int) (out []KeyInfo, err error) {
+	err = s.keys.view(func(tx *bbolt.Tx) error {
+		b, err := buckets(tx, bucketKeys, bucketCreds)
+		if err != nil {
+			return err
+		}
+		c := b[0].Cursor()
+		k, _ := c.Seek(after[:])
+		if bytes.Equal(k, after[:]) {
+			k, _ = c.Next()
+		}
+		for ; k != nil && len(out) < limit; k, _ = c.Next() {
+			id := access.ID(k)
+			r, v, _, err := readKey(tx, id)
+			if err != nil {
+				return err
+			}
+			out = append(out, keyInfo(id, &r, &v))
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// Lockout gives the count of wrong entries of a subject, "key:<uuid>" or
+// "point:<id>"; the zero Lockout when there is none.
+func (s *Store) Lockout(subject string) (l access.Lockout, err error) {
+	err = s.keys.view(func(tx *bbolt.Tx) error {
+		b, err := buckets(tx, bucketLockout)
+		if err != nil {
+			return err
+		}
+		v := b[0].Get([]byte(subject))
+		if v == nil {
+			return nil
+		}
+		payload, err := unseal(tagLockout, []byte(subject), v)
+		if err != nil {
+			return err
+		}
+		l, err = decodeLockout(payload)
+		return err
+	})
+	return l, err
+}
+
+// SetLockout keeps the count of wrong entries of a subject, and forgets it when
+// l is zero. It returns after the commit, so that pulling the plug buys nobody
+// another guess.
+func (s *Store) SetLockout(ctx context.Context, subject string, l access.Lockout) error {
+	if subject == "" || len(subject) > maxSubject {
+		return fmt.Errorf("lockout: a subject has 1 to %d bytes", maxSubject)
+	}
+	key := []byte(subject)
+	return s.keysC.submit(ctx, func(u *keysTx) error {
+		if l.IsZero() {
+			if u.lockout.Get(key) == nil {
+				return nil
+			}
+			return u.remove(u.lockout, key)
+		}
+		return u.put(u.lockout, key, seal(tagLockout, key, encodeLockout(l)))
+	})
+}
+
+// LastGood is the last time that is known to have passed, zero when none is.
+func (s *Store) LastGood() time.Time { return *s.lastGood.Load() }
+
+// SetLastGood keeps a time that is known to have passed. It returns after the
+// commit.
+func (s *Store) SetLastGood(ctx context.Context, t time.Time) error {
+	t = t.Round(0).UTC()
+	return s.keysC.submit(ctx, func(u *keysTx) error {
+		u.st.lastGood = t
+		return nil
+	})
+}

@@ -1,0 +1,350 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"time"
+
+	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+)
+
+// Bounds of opening.
+const (
+	compactPages = 256 // a smaller file is not worth compacting
+	compactTx    = 1 << 20
+	lockWait     = time.Second
+)
+
+// opening is the state of one Open.
+type opening struct {
+	o   *Options
+	s   *Store
+	rec Recovery
+}
+
+// spec is what differs between the two files.
+type spec struct {
+	name string
+	suit func(*bbolt.Tx) error                         // nil error: it is this panel's
+	fill func(tx *bbolt.Tx, aside string) (int, error) // makes an empty one, from what was put aside
+}
+
+func (op *opening) open(ctx context.Context) error {
+	if err := os.MkdirAll(op.o.Dir, 0o700); err != nil {
+		return err
+	}
+	var err error
+	if op.s.keys, err = op.file(ctx, spec{"keys.db", op.suitKeys, op.fillKeys}); err != nil {
+		return fmt.Errorf("keys.db: %w", err)
+	}
+	if op.s.journal, err = op.file(ctx, spec{"journal.db", suitJournal, op.fillJournal}); err != nil {
+		return fmt.Errorf("journal.db: %w", err)
+	}
+	return op.s.start(&op.rec)
+}
+
+// file opens one database, whatever state it is in.
+func (op *opening) file(ctx context.Context, sp spec) (*file, error) {
+	f := &file{name: sp.name, path: filepath.Join(op.o.Dir, sp.name), log: op.o.Log, damaged: op.s.damaged}
+	there, err := exists(f.path)
+	if err != nil {
+		return nil, err
+	}
+	if !there {
+		return f, op.make(f, sp, "")
+	}
+	reason, err := op.inspect(ctx, f.path)
+	if err != nil {
+		return nil, err
+	}
+	if reason == nil {
+		reason, err = op.use(f, sp)
+		if err != nil || reason == nil {
+			return f, err
+		}
+	}
+	op.rec.Reasons = append(op.rec.Reasons, sp.name+": "+reason.Error())
+	aside, err := quarantine(f.path, op.o.Now())
+	if errors.Is(err, syscall.EROFS) {
+		op.cannotWrite(f, reason)
+		return f, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("put aside: %w", err)
+	}
+	op.rec.Quarantined = append(op.rec.Quarantined, aside)
+	return f, op.make(f, sp, aside)
+}
+
+// cannotWrite makes f a file that is not there and that nothing can put there.
+func (op *opening) cannotWrite(f *file, why error) {
+	f.cause = fmt.Errorf("%s: %w, and there is nothing to read: %w", f.name, ErrReadOnly, why)
+	op.rec.ReadOnly = true
+}
+
+// make creates a file, from what can be saved of the one put aside, and opens it.
+func (op *opening) make(f *file, sp spec, aside string) error {
+	saved := 0
+	err := create(f.path, func(tx *bbolt.Tx) (err error) {
+		saved, err = sp.fill(tx, aside)
+		return err
+	})
+	if errors.Is(err, syscall.EROFS) {
+		op.rec.Reasons = append(op.rec.Reasons, sp.name+": is missing, and the file system is read-only")
+		op.cannotWrite(f, err)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("create: %w", err)
+	}
+	op.rec.Salvaged += saved
+	reason, err := op.use(f, sp)
+	return firstErr(err, reason)
+}
+
+// inspect checks a file before it is opened. A reason is damage; an error is
+// anything that says nothing about the content.
+func (op *opening) inspect(ctx context.Context, path string) (reason, err error) {
+	if err := probeLock(path); err != nil {
+		return nil, err
+	}
+	if text, err := os.ReadFile(marker(path)); err == nil {
+		return fmt.Errorf("damage met when it was last in use: %s", clip(string(text), 2*maxDetail)), nil
+	}
+	err = ErrUnchecked
+	if op.o.Check != nil {
+		err = op.o.Check(ctx, path)
+	}
+	if errors.Is(err, ErrUnchecked) && ctx.Err() == nil {
+		err = CheckFile(path)
+	}
+	switch {
+	case err == nil:
+		return nil, nil
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case errors.Is(err, ErrLocked) || probeLock(path) != nil:
+		return nil, ErrLocked
+	}
+	return err, nil
+}
+
+// probeLock reports whether another process has the file open, ErrLocked, or
+// whether it can't be opened at all.
+func probeLock(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for deadline := time.Now().Add(lockWait); ; time.Sleep(lockWait / 20) {
+		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
+			return err
+		}
+		if time.Now().After(deadline) {
+			return ErrLocked
+		}
+	}
+}
+
+// use opens a file that was found whole, read-only if it must, and compacts it.
+func (op *opening) use(f *file, sp spec) (reason, err error) {
+	db, err := openDB(f.path, false)
+	if errors.Is(err, syscall.EROFS) {
+		f.cause = fmt.Errorf("%s: %w: %w", f.name, ErrReadOnly, err)
+		op.rec.ReadOnly = true
+		op.rec.Reasons = append(op.rec.Reasons, sp.name+": the file system is read-only")
+		db, err = openDB(f.path, true)
+	}
+	if errors.Is(err, ErrDamaged) {
+		return err, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	f.db = db
+	if reason := guard(func() error { return db.View(sp.suit) }); reason != nil {
+		f.db = nil
+		return reason, db.Close()
+	}
+	if f.cause != nil {
+		return nil, nil
+	}
+	return nil, op.compact(f)
+}
+
+func openDB(path string, readOnly bool) (db *bbolt.DB, err error) {
+	err = guard(func() (err error) {
+		db, err = bbolt.Open(path, 0o600, boltOptions(readOnly))
+		return err
+	})
+	switch {
+	case errors.Is(err, berrors.ErrTimeout):
+		err = ErrLocked
+	case errors.Is(err, berrors.ErrInvalid) || errors.Is(err, berrors.ErrChecksum) || errors.Is(err, berrors.ErrVersionMismatch):
+		err = fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return db, err
+}
+
+// create makes a database under another name and renames it when it is whole: a
+// torn creation is a file that bbolt can't open.
+func create(path string, fill func(*bbolt.Tx) error) error {
+	tmp := path + ".new"
+	if err := os.Remove(tmp); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	db, err := openDB(tmp, false)
+	if err != nil {
+		return err
+	}
+	err = db.Update(fill)
+	return finishFile(db, tmp, path, err)
+}
+
+// finishFile closes a new database and puts it in its place, unless it failed.
+func finishFile(db *bbolt.DB, tmp, path string, err error) error {
+	if err == nil {
+		err = db.Sync()
+	}
+	if e := db.Close(); err == nil {
+		err = e
+	}
+	if err == nil {
+		err = moveFile(tmp, path)
+	}
+	if err != nil {
+		os.Remove(tmp)
+	}
+	return err
+}
+
+// compact rewrites a file of which more pages are free than in use. Being short
+// of room for that is no reason not to start.
+func (op *opening) compact(f *file) error {
+	pages, free, err := freePages(f.db)
+	if err != nil || pages < compactPages || free <= pages/2 {
+		return err
+	}
+	tmp := f.path + ".new"
+	if err := os.Remove(tmp); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	dst, err := openDB(tmp, false)
+	if err == nil {
+		if err = bbolt.Compact(dst, f.db, compactTx); err == nil {
+			err = dst.Sync()
+		}
+		err = errors.Join(err, dst.Close())
+	}
+	if err != nil {
+		os.Remove(tmp)
+		op.o.Log.Warn("store not compacted", "file", f.name, "err", err)
+		return nil
+	}
+	if err := f.db.Close(); err != nil {
+		return err
+	}
+	f.db = nil
+	if err := moveFile(tmp, f.path); err != nil {
+		return err
+	}
+	f.db, err = openDB(f.path, false)
+	return err
+}
+
+func freePages(db *bbolt.DB) (pages, free int, err error) {
+	tx, err := db.Begin(true)
+	if err != nil {
+		return 0, 0, err
+	}
+	pages = int(tx.Size() / pageSize)
+	if err := tx.Rollback(); err != nil { // counts the free pages
+		return 0, 0, err
+	}
+	st := db.Stats()
+	return pages, st.FreePageN + st.PendingPageN, nil
+}
+
+func (op *opening) suitKeys(tx *bbolt.Tx) error {
+	st, err := readKeysState(tx)
+	if err != nil {
+		return err
+	}
+	if st.device != op.s.secrets.check() {
+		return errors.New("device key changed")
+	}
+	_, err = buckets(tx, bucketKeys, bucketCreds, bucketStatus, bucketLockout)
+	return err
+}
+
+func suitJournal(tx *bbolt.Tx) error {
+	if _, err := readJournalState(tx); err != nil {
+		return err
+	}
+	_, err := buckets(tx, bucketEvents)
+	return err
+}
+
+func makeBuckets(tx *bbolt.Tx, names ...[]byte) ([]*bbolt.Bucket, error) {
+	out := make([]*bbolt.Bucket, len(names))
+	for i, n := range names {
+		var err error
+		if out[i], err = tx.CreateBucket(n); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// fillKeys makes an empty keys.db. Nothing is saved from a damaged one: central
+// has it all, and half a set of keys opens doors to those whose removal was lost.
+func (op *opening) fillKeys(tx *bbolt.Tx, _ string) (int, error) {
+	b, err := makeBuckets(tx, bucketMeta, bucketKeys, bucketCreds, bucketStatus, bucketLockout)
+	if err != nil {
+		return 0, err
+	}
+	st := keysState{
+		device:   op.s.secrets.check(),
+		matchers: hashMatchers(op.s.matchers), policy: hashPolicy(op.s.policy),
+	}
+	return 0, writeMeta(b[0], st.encode())
+}
+
+// fillJournal makes a journal with the events of a damaged one that can be read,
+// as many as fit.
+func (op *opening) fillJournal(tx *bbolt.Tx, aside string) (int, error) {
+	b, err := makeBuckets(tx, bucketMeta, bucketEvents)
+	if err != nil {
+		return 0, err
+	}
+	var saved salvaged
+	if aside != "" {
+		// What can't be read is lost; it must not keep the daemon from starting.
+		if saved, err = salvage(aside); err != nil {
+			op.o.Log.Warn("journal not salvaged", "err", err)
+		}
+	}
+	st := journalState{last: saved.last, confirmed: min(saved.confirmed, saved.last)}
+	seqs := slices.Sorted(maps.Keys(saved.events))
+	b[1].FillPercent = 1
+	for _, seq := range seqs[max(0, len(seqs)-op.o.Keep-op.o.Cap):] {
+		if seq > st.confirmed {
+			st.waiting++
+		} else {
+			st.kept++
+		}
+		if err := b[1].Put(seqKey(seq), saved.events[seq]); err != nil {
+			return 0, err
+		}
+	}
+	return int(st.waiting + st.kept), writeMeta(b[0], st.encode())
+}

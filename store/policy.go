@@ -1,0 +1,176 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"slices"
+
+	"postern/access"
+)
+
+// rejudgeChunk is how many keys are collected before any of them is changed: a
+// bucket must not change under its cursor.
+const rejudgeChunk = 1024
+
+// SetPolicy puts a policy and the readers' matchers in force: every key is
+// indexed and judged again, and every result that changed goes into the status
+// outbox. It returns how many did, after the commit; on an error the policy
+// before stays in force. p must have been compiled without faults. Policies
+// that differ only in what no key's result depends on cost nothing.
+func (s *Store) SetPolicy(ctx context.Context, p *access.Policy, m []access.Matcher) (changed int, err error) {
+	m = slices.Clone(m)
+	err = s.keysC.submit(ctx, func(u *keysTx) (err error) {
+		changed, err = u.setPolicy(p, m)
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	return changed, nil
+}
+
+func (u *keysTx) setPolicy(p *access.Policy, m []access.Matcher) (changed int, err error) {
+	u.policy, u.matchers = p, m
+	matchers, policy := hashMatchers(m), hashPolicy(p)
+	if matchers == u.st.matchers && policy == u.st.policy {
+		return 0, nil
+	}
+	if matchers != u.st.matchers {
+		if err := u.reindex(); err != nil {
+			return 0, err
+		}
+	}
+	u.st.matchers, u.st.policy = matchers, policy
+	err = u.eachKey(func(id access.ID) error {
+		c, err := u.rejudge(id)
+		if c {
+			changed++
+		}
+		return err
+	})
+	return changed, err
+}
+
+// eachKey calls do for every key, which may change the key's rows but neither
+// add nor remove a key.
+func (u *keysTx) eachKey(do func(access.ID) error) error {
+	var ids []access.ID
+	for from := []byte{0}; from != nil; {
+		ids = ids[:0]
+		c := u.keys.Cursor()
+		k, _ := c.Seek(from)
+		for ; k != nil && len(ids) < rejudgeChunk; k, _ = c.Next() {
+			ids = append(ids, access.ID(k))
+		}
+		from = bytes.Clone(k)
+		for _, id := range ids {
+			if err := do(id); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// indexRow is a row of the index that is to be.
+type indexRow struct {
+	key   []byte
+	id    access.ID
+	first bool
+}
+
+// reindex moves every card to the credentials that the readers now make of it,
+// closed until it is judged there; a code is one whatever the readers. Rows go in
+// sorted: bbolt splits its pages at the commit alone, and rows in no order would
+// each move all that came before.
+func (u *keysTx) reindex() error {
+	var rows []indexRow
+	var moved []access.ID
+	err := u.eachKey(func(id access.ID) error {
+		r, v, _, err := u.load(id)
+		if err != nil {
+			return err
+		}
+		creds := u.credsNow(&r, &v)
+		if slices.EqualFunc(creds, r.creds, bytes.Equal) {
+			return nil
+		}
+		moved = append(moved, id)
+		for i, c := range creds {
+			rows = append(rows, indexRow{credKey(c, r.claim, id), id, i == 0})
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(rows, func(a, b indexRow) int { return bytes.Compare(a.key, b.key) })
+	for _, row := range rows {
+		_, v, _, err := u.load(row.id)
+		if err != nil {
+			return err
+		}
+		v.opens, v.first = false, row.first
+		if err := u.putCred(row.key, &v); err != nil {
+			return err
+		}
+	}
+	for _, id := range moved {
+		old, v, _, err := u.load(id)
+		if err != nil {
+			return err
+		}
+		r := old
+		r.creds = u.credsNow(&old, &v)
+		if err := u.unindex(id, &old, &r); err != nil {
+			return err
+		}
+		if err := u.putRow(id, &r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// credsNow are the credentials of a key under the matchers now in force.
+func (u *keysTx) credsNow(r *keyRow, v *decision) [][]byte {
+	if v.key.Identification.IsZero() {
+		return r.creds
+	}
+	return u.s.secrets.prefixes(v.key.Identification, u.matchers)
+}
+
+// hashMatchers stands for everything that a key's credentials depend on.
+func hashMatchers(m []access.Matcher) hash16 {
+	var texts []string
+	for _, v := range m {
+		texts = append(texts, string([]byte{byte(v.Technology), byte(v.Match)}))
+	}
+	slices.Sort(texts)
+	h := sha256.New()
+	for _, t := range slices.Compact(texts) {
+		h.Write([]byte(t))
+	}
+	return hash16(h.Sum(nil)[:digestSize])
+}
+
+// hashPolicy stands for everything that access.Judge reads of a policy.
+func hashPolicy(p *access.Policy) hash16 {
+	b := []byte{0}
+	if p.Codes.Enabled {
+		b[0] = 1
+		b = binary.BigEndian.AppendUint64(b, uint64(p.Codes.Size))
+	}
+	ids := make([]access.ID, len(p.Levels))
+	for i, l := range p.Levels {
+		ids[i] = l.ID
+	}
+	slices.SortFunc(ids, func(a, b access.ID) int { return bytes.Compare(a[:], b[:]) })
+	for _, id := range ids {
+		b = append(b, id[:]...)
+	}
+	sum := sha256.Sum256(b)
+	return hash16(sum[:digestSize])
+}

@@ -1,0 +1,312 @@
+package store
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"time"
+
+	"postern/access"
+)
+
+// Bounds of what a record may hold, for writing and for decoding.
+const (
+	maxDetail  = 200 // bytes of a result's or an event's detail
+	maxText    = 128 // bytes of any other text
+	maxPrefix  = 64  // bytes of a credential in the index
+	maxCreds   = 16  // credentials of one key
+	macSize    = 32
+	idSize     = 16
+	maxSubject = 256 // bytes of a lockout's subject
+)
+
+// keyRow is what is kept of a key by its id: where in the index the rest lies.
+// It stays as it is while the key keeps claim and credentials, so that a change
+// to a key writes one tree alone.
+type keyRow struct {
+	claim uint64
+	creds [][]byte // index prefixes; none when it has a fault
+	// Of a key that has no credential, the put itself.
+	outcome
+}
+
+// outcome is a put's revision and what became of it.
+type outcome struct {
+	revision uint64
+	fault    string
+	err      access.ErrorType
+	detail   string
+	at       time.Time // of the result
+}
+
+func (o *outcome) append(b []byte) []byte {
+	b = append(b, byte(slices.Index(access.ErrorTypes(), o.err)+1))
+	b = binary.AppendUvarint(b, o.revision)
+	b = appendTime(b, o.at)
+	b = appendString(b, o.fault)
+	return appendString(b, o.detail)
+}
+
+func (d *decoder) errorType() access.ErrorType {
+	types := access.ErrorTypes()
+	switch e := int(d.u8()); {
+	case e > len(types):
+		d.fail(fmt.Errorf("has an unknown result %d", e))
+	case e > 0:
+		return types[e-1]
+	}
+	return access.Applied
+}
+
+func (d *decoder) outcome() outcome {
+	return outcome{err: d.errorType(), revision: d.uvarint(), at: d.time(), fault: d.str(maxDetail), detail: d.str(maxDetail)}
+}
+
+func (o *outcome) result(id access.ID) access.Result {
+	return access.Result{Revision: o.revision, ID: id, Error: o.err, Detail: o.detail, At: o.at}
+}
+
+func (r *keyRow) encode() []byte {
+	b := binary.AppendUvarint([]byte{recordVersion}, r.claim)
+	b = append(b, byte(len(r.creds)))
+	for _, c := range r.creds {
+		b = appendString(b, string(c))
+	}
+	if len(r.creds) == 0 {
+		b = r.outcome.append(b)
+	}
+	return b
+}
+
+func decodeKeyRow(payload []byte) (r keyRow, err error) {
+	d := decoder{b: payload}
+	d.u8()
+	r.claim = d.uvarint()
+	for range d.size(maxCreds) {
+		r.creds = append(r.creds, []byte(d.str(maxPrefix)))
+	}
+	if len(r.creds) == 0 {
+		r.outcome = d.outcome()
+	}
+	return r, d.done("key")
+}
+
+// The flags of a decision record; flagOpens is read in place.
+const (
+	flagOpens = 1 << iota
+	flagFrom
+	flagTo
+	flagPerson
+	flagPIN
+	flagCode
+	flagFirst
+)
+
+// decision is a key's latest put, stored under each of its credentials: what a
+// door needs to know, and what became of it. For a code key.Identification is
+// zero and codeSize set.
+type decision struct {
+	outcome
+	first    bool // of the key's credentials, this is the first
+	opens    bool
+	key      access.Key
+	codeSize int
+	pin      []byte // HMAC, nil when it has none
+}
+
+func (v *decision) encode() []byte {
+	k := &v.key
+	flags := 0
+	for _, f := range []struct {
+		set  bool
+		flag int
+	}{
+		{v.opens, flagOpens},
+		{!k.ValidFrom.IsZero(), flagFrom},
+		{!k.ValidTo.IsZero(), flagTo},
+		{!k.Person.IsZero(), flagPerson},
+		{v.pin != nil, flagPIN},
+		{k.Type == access.Code, flagCode},
+		{v.first, flagFirst},
+	} {
+		if f.set {
+			flags |= f.flag
+		}
+	}
+	b := []byte{recordVersion, byte(flags), byte(k.State), byte(k.Options)}
+	if flags&flagCode != 0 {
+		b = append(b, byte(v.codeSize))
+	} else {
+		b = appendString(b, k.Identification.Canonical())
+	}
+	if flags&flagFrom != 0 {
+		b = appendTime(b, k.ValidFrom)
+	}
+	if flags&flagTo != 0 {
+		b = appendTime(b, k.ValidTo)
+	}
+	if flags&flagPerson != 0 {
+		b = append(b, k.Person[:]...)
+	}
+	b = append(b, v.pin...)
+	b = binary.AppendUvarint(b, uint64(len(k.Levels)))
+	for _, l := range k.Levels {
+		b = append(b, l[:]...)
+	}
+	return v.outcome.append(b)
+}
+
+func decodeDecision(id access.ID, payload []byte) (decision, error) {
+	d := decoder{b: payload}
+	d.u8()
+	flags := d.u8()
+	v := decision{opens: flags&flagOpens != 0, first: flags&flagFirst != 0, key: access.Key{ID: id, Type: access.Proximity}}
+	v.key.State, v.key.Options = access.State(d.u8()), access.Options(d.u8())
+	if flags&flagCode != 0 {
+		v.key.Type, v.codeSize = access.Code, int(d.u8())
+	} else {
+		ident, err := access.ParseIdentification(access.Proximity, d.str(maxText))
+		if err != nil {
+			d.fail(fmt.Errorf("identification %w", err))
+		}
+		v.key.Identification = ident
+	}
+	if flags&flagFrom != 0 {
+		v.key.ValidFrom = d.time()
+	}
+	if flags&flagTo != 0 {
+		v.key.ValidTo = d.time()
+	}
+	if flags&flagPerson != 0 {
+		v.key.Person = d.id()
+	}
+	if flags&flagPIN != 0 {
+		v.key.HasPIN, v.pin = true, slices.Clone(d.bytes(macSize))
+	}
+	if n := d.size(access.MaxLevels); n > 0 && n*idSize <= len(d.b) {
+		v.key.Levels = make([]access.ID, n)
+		for i := range v.key.Levels {
+			v.key.Levels[i] = d.id()
+		}
+	} else if n > 0 {
+		d.fail(errShort)
+	}
+	v.outcome = d.outcome()
+	return v, d.done("credential")
+}
+
+// claimOf is what Judge needs of a key's latest put.
+func claimOf(v *decision) access.Claim {
+	return access.Claim{Fault: v.fault, Type: v.key.Type, CodeSize: v.codeSize, Levels: v.key.Levels}
+}
+
+// credKey is the index row of a key's credential. Big-endian claim and id put
+// the key that the credential belongs to first.
+func credKey(prefix []byte, claim uint64, id access.ID) []byte {
+	b := make([]byte, 0, len(prefix)+8+idSize)
+	b = append(b, prefix...)
+	b = binary.BigEndian.AppendUint64(b, claim)
+	return append(b, id[:]...)
+}
+
+// credID is the key's id in an index row.
+func credID(row []byte) (id access.ID) {
+	copy(id[:], row[max(0, len(row)-idSize):])
+	return id
+}
+
+func encodeLockout(l access.Lockout) []byte {
+	b := binary.AppendVarint([]byte{recordVersion}, int64(l.Failures))
+	b = binary.AppendVarint(b, int64(l.Level))
+	return appendTime(appendTime(b, l.Last), l.Until)
+}
+
+func decodeLockout(payload []byte) (l access.Lockout, err error) {
+	d := decoder{b: payload}
+	d.u8()
+	l.Failures, l.Level = int(d.varint()), int(d.varint())
+	l.Last, l.Until = d.time(), d.time()
+	return l, d.done("lockout")
+}
+
+func encodeStatus(row access.StatusRow) []byte {
+	b := append([]byte{recordVersion}, row.BootID[:]...)
+	b = binary.AppendUvarint(b, row.Epoch)
+	b = binary.AppendUvarint(b, uint64(len(row.Results)))
+	for _, r := range row.Results {
+		b = append(b, r.ID[:]...)
+		b = append(b, byte(slices.Index(access.ErrorTypes(), r.Error)+1))
+		b = binary.AppendUvarint(b, r.Revision)
+		b = appendString(b, r.Detail)
+		b = appendTime(b, r.At)
+	}
+	return b
+}
+
+// decodeStatus gives the row without its sequence numbers, which are the key's.
+func decodeStatus(payload []byte) (row access.StatusRow, err error) {
+	d := decoder{b: payload}
+	d.u8()
+	row.BootID, row.Epoch = d.id(), d.uvarint()
+	for range d.size(access.MaxRowResults) {
+		r := access.Result{ID: d.id(), Error: d.errorType()}
+		r.Revision, r.Detail, r.At = d.uvarint(), d.str(maxDetail), d.time()
+		row.Results = append(row.Results, r)
+	}
+	return row, d.done("status row")
+}
+
+func encodeEvent(e access.Event) []byte {
+	b := append([]byte{recordVersion}, e.BootID[:]...)
+	b = appendTime(b, e.At)
+	b = binary.AppendVarint(b, int64(e.Mono))
+	b = append(b, byte(e.Clock))
+	b = binary.BigEndian.AppendUint16(b, uint16(e.Type))
+	flags := byte(0)
+	if !e.Key.IsZero() {
+		flags |= 1
+	}
+	if !e.Person.IsZero() {
+		flags |= 2
+	}
+	b = append(b, flags)
+	if !e.Key.IsZero() {
+		b = append(b, e.Key[:]...)
+	}
+	if !e.Person.IsZero() {
+		b = append(b, e.Person[:]...)
+	}
+	for _, s := range []string{string(e.Reason), e.Door, e.Point, string(e.KeyType), e.Credential} {
+		b = appendString(b, clip(s, maxText))
+	}
+	return appendString(b, clip(e.Detail, maxDetail))
+}
+
+func decodeEvent(seq uint64, payload []byte) (access.Event, error) {
+	d := decoder{b: payload}
+	d.u8()
+	e := access.Event{Seq: seq, BootID: d.id(), At: d.time(), Mono: time.Duration(d.varint()), Clock: access.ClockState(d.u8())}
+	if b := d.bytes(2); b != nil {
+		e.Type = access.EventType(binary.BigEndian.Uint16(b))
+	}
+	flags := d.u8()
+	if flags&1 != 0 {
+		e.Key = d.id()
+	}
+	if flags&2 != 0 {
+		e.Person = d.id()
+	}
+	e.Reason, e.Door, e.Point = access.Reason(d.str(maxText)), d.str(maxText), d.str(maxText)
+	e.KeyType, e.Credential, e.Detail = access.Type(d.str(maxText)), d.str(maxText), d.str(maxDetail)
+	return e, d.done("event")
+}
+
+func seqKey(seq uint64) []byte { return binary.BigEndian.AppendUint64(nil, seq) }
+
+// seqOf is the sequence number of a row's key, 0 for what isn't one.
+func seqOf(key []byte) uint64 {
+	if len(key) != 8 {
+		return 0
+	}
+	return binary.BigEndian.Uint64(key)
+}
