@@ -127,6 +127,8 @@ type Reader struct {
 	Keypad      string   `json:"keypad,omitempty"`     // its encoding, "" without a keypad
 	Indication  string   `json:"indication,omitempty"` // what LED and buzzer show now
 	Formats     []string `json:"formats"`
+	Health      string   `json:"health,omitempty"`        // as wiegand.HealthState
+	HealthWhy   string   `json:"health_reason,omitempty"` // in words
 	LastRead    *Read    `json:"last_read,omitempty"`
 }
 
@@ -135,6 +137,7 @@ const (
 	ReadCard  = "card"
 	ReadKey   = "key"
 	ReadNoise = "noise"
+	ReadHint  = "hint" // Error says how the reader may be declared wrong
 )
 
 // Read is one thing that came over a reader's lines. Bits are '0' and '1', the
@@ -142,7 +145,7 @@ const (
 type Read struct {
 	At         time.Time   `json:"at"`
 	Reader     string      `json:"reader"`
-	Kind       string      `json:"kind"` // card, key or noise
+	Kind       string      `json:"kind"` // card, key, noise or hint
 	Bits       string      `json:"bits,omitempty"`
 	Pulses     int         `json:"pulses"`
 	Candidates []Candidate `json:"candidates,omitempty"`
@@ -227,4 +230,13 @@ type Message struct {
 	Link  *Link     `json:"link,omitempty"`
 	Keys  *KeyStore `json:"keys,omitempty"`
 	Lost  int       `json:"lost,omitempty"`
+}
+
+// Unwell reports whether somebody should look at the reader.
+func (r Reader) Unwell() bool {
+	switch r.Health {
+	case "", "ok", "not supervised":
+		return false
+	}
+	return true
 }

@@ -114,7 +114,7 @@ func (o *options) client() (*api.Client, error) {
 
 func newRoot(o *options) *cobra.Command {
 	root := group("postern", "The installer's tool at an access-control panel",
-		newStatus(o), newDoors(o), newWatch(o), newEvents(o), newKeys(o), newUnlock(o), newSim(o), newDemo(o))
+		newStatus(o), newDoors(o), newWatch(o), newEvents(o), newKeys(o), newUnlock(o), newDecode(o), newSim(o), newDemo(o))
 	root.Version = versionText()
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.CompletionOptions.HiddenDefaultCmd = true

@@ -110,14 +110,14 @@ func keyStore(k api.KeyStore) string {
 }
 
 func readerTable(w io.Writer, readers []api.Reader) {
-	fmt.Fprintln(w, "READER\tDOOR\tMODE\tCARDS\tFORMATS\tKEYPAD\tLAST READ")
+	fmt.Fprintln(w, "READER\tDOOR\tMODE\tCARDS\tFORMATS\tKEYPAD\tHEALTH\tLAST READ")
 	for _, r := range readers {
 		last := "-"
 		if r.LastRead != nil {
 			last = stamp(r.LastRead.At) + ", " + what(*r.LastRead)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.ID, dash(r.Door), dash(r.Mode), strings.TrimSpace(r.Technology+" "+r.Match),
-			dash(strings.Join(r.Formats, ",")), dash(r.Keypad), last)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.ID, dash(r.Door), dash(r.Mode), strings.TrimSpace(r.Technology+" "+r.Match),
+			dash(strings.Join(r.Formats, ",")), dash(r.Keypad), dash(r.Health), last)
 	}
 }
 
@@ -126,6 +126,8 @@ func what(r api.Read) string {
 	switch r.Kind {
 	case api.ReadKey:
 		return "a key was pressed"
+	case api.ReadHint:
+		return "declared wrong?"
 	case api.ReadNoise:
 		return "noise, " + count(r.Pulses, "pulse")
 	}

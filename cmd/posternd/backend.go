@@ -11,6 +11,7 @@ import (
 	"postern/config"
 	"postern/controller"
 	"postern/store"
+	"postern/wiegand"
 )
 
 // backend answers the local API from the running panel.
@@ -23,7 +24,7 @@ func (b *backend) Status(context.Context) (api.Status, error) {
 	clock := p.clock.now()
 	s := api.Status{
 		SystemID: cfg.Panel.SystemID, Name: cfg.Panel.Name, Version: buildVersion(), BootID: p.boot, Started: p.start.UTC(),
-		Now: clock.Now.UTC(), Clock: clock.State.String(), Simulated: p.sim != nil, Link: p.linkStatus(), Keys: p.keyStore(),
+		Now: clock.Now.In(cfg.Location()), Clock: clock.State.String(), Simulated: p.sim != nil, Link: p.linkStatus(), Keys: p.keyStore(),
 		Doors: []api.Door{}, Readers: []api.Reader{}, Problems: []api.Problem{},
 	}
 	if st := p.late.get(); st != nil {
@@ -56,6 +57,8 @@ func (p *panel) reader(cfg *config.Config, r *config.Reader) api.Reader {
 	if a := cfg.Policy().PointOf(r.ID); a != nil {
 		out.AccessPoint, out.Door, out.Mode = a.ID, a.Door, a.Mode.String()
 	}
+	h := p.ctl.Health(r.ID)
+	out.Health, out.HealthWhy = string(h.State), h.Reason
 	if p.sim != nil {
 		out.Indication = string(p.sim.Indication(r.ID))
 	}
@@ -119,6 +122,12 @@ func (p *panel) problems() []api.Problem {
 			add(fmt.Sprintf("Door %s: %s", d.ID, s.Alarm), "Close the door. If it is closed, check the contact and its polarity (contact_open).")
 		}
 	}
+	for _, r := range p.config().Readers {
+		h := p.ctl.Health(r.ID)
+		if do, ok := readerRemedies[h.State]; ok {
+			add(fmt.Sprintf("Reader %s is %s: %s", r.ID, h.State, h.Reason), do)
+		}
+	}
 	if l := p.linkStatus(); !l.Connected {
 		what := "No link to central at " + l.Broker
 		if l.LastError != "" {
@@ -137,6 +146,16 @@ func (p *panel) problems() []api.Problem {
 		add(fmt.Sprintf("%d events wait to be written.", n), "Check the SD card's space and health.")
 	}
 	return out
+}
+
+// readerRemedies are what to do about a reader that is not well.
+var readerRemedies = map[wiegand.HealthState]string{
+	wiegand.HealthTampered: "See who has opened the reader, and close it.",
+	wiegand.HealthStuck:    "Check the reader's cable for a short, and its supply.",
+	wiegand.HealthLost:     "Check the reader's supply and cable.",
+	wiegand.HealthSwapped:  "Change the reader's two data wires, D0 and D1.",
+	wiegand.HealthFaulty:   "Check the reader's formats in panel.toml with postern watch, then its cable, ground and pull-ups.",
+	wiegand.HealthDegraded: "Check the reader's cable, ground and pull-ups; keep it away from the lock's supply.",
 }
 
 // Events gives journal entries, newest first.

@@ -95,6 +95,7 @@ func (p *panel) run(ctx context.Context, reloads func(context.Context) error) er
 	p.ctl = controller.New(controller.Options{
 		Readers: readersOf(p.cfg, board), Doors: doorsOf(p.cfg, board), Policy: p.cfg.Policy(),
 		Store: p.late, Clock: p.clock.now, Observer: p.hub, AtRest: board.Close, Log: p.log,
+		Search: p.search,
 	})
 	p.clock.note = p.ctl.Note
 	p.ctl.Note(access.Event{Type: access.PanelStarted, Detail: "posternd " + buildVersion()})
@@ -269,6 +270,29 @@ func (p *panel) newLink(s *store.Store) (*psync.Client, error) {
 	p.link = link
 	p.mu.Unlock()
 	return link, nil
+}
+
+// search looks through all cards for the first that match has a hint about.
+func (p *panel) search(ctx context.Context, match func(access.Identification) (string, bool)) (string, bool) {
+	const atOnce = 500
+	s := p.late.get()
+	if s == nil {
+		return "", false
+	}
+	var after access.ID
+	for ctx.Err() == nil {
+		keys, err := s.Keys(after, atOnce)
+		if err != nil || len(keys) == 0 {
+			return "", false
+		}
+		for _, k := range keys {
+			if hint, ok := match(k.Key.Identification); ok {
+				return hint, true
+			}
+			after = k.Key.ID
+		}
+	}
+	return "", false
 }
 
 // announcement is what the panel tells central about itself.

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// call runs the program and gives exit code, stdout and stderr.
+func call(t *testing.T, args ...string) (int, string, string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	code := run(t.Context(), args, &out, &errs)
+	return code, out.String(), errs.String()
+}
+
+func TestAdministration(t *testing.T) {
+	dir := t.TempDir()
+	conf := filepath.Join(dir, "central.toml")
+	text := fmt.Sprintf("database = %q\nsecret_key_file = %q\n", filepath.Join(dir, "c.db"), filepath.Join(dir, "key"))
+	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var id string
+	for _, s := range []struct {
+		args        string
+		code        int
+		out, stderr string // regular expressions
+	}{
+		{"panels add abc123-001", 0, `^$`, `^$`},
+		{"panels add abc123-001", 1, `^$`, `known already`},
+		{"panels add bad/id", 1, `^$`, `system id`},
+		{"panels list", 0, `abc123-001 +- +no +- +\d+/0 +0/0 +0 +-\n`, `^$`},
+		{"panels list --json", 0, `^\[\n(.|\n)*"system_id": "abc123-001"`, `^$`},
+		{"levels list", 0, `^ID +NAME +SYSTEM`, `^$`},
+		{"levels list --json", 0, `^\[\]\n$`, `^$`},
+		{"levels share ce8e881e-1392-4f53-b7c2-35eeb3ecaf3b abc123-001", 1, `^$`, `not found`},
+		{"levels share front abc123-001", 2, `^$`, `uuid`},
+		{"keys create --integration reception --systems abc123-001,zzz", 0, `^postern_[A-Za-z0-9_-]{43}\n$`, `panel zzz is not known`},
+		{"keys create --integration reception --expires 720h --json", 0, `"key": "postern_`, `^$`},
+		{"keys create --integration reception --expires 2001-01-01T00:00:00Z", 2, `^$`, `time to come`},
+		{"keys create", 2, `^$`, `--integration`},
+		{"keys list", 0, `reception +abc123-001,zzz`, `^$`},
+		{"keys list --json", 0, `"integration": "reception"`, `^$`},
+		{"keys revoke ID", 0, `^$`, `^$`},
+		{"keys revoke ID", 1, `^$`, `not found`},
+		{"keys revoke", 2, `^$`, `ID`},
+		{"keys", 2, `Usage`, `name a command`},
+		{"nonsense", 2, `^$`, `unknown command`},
+		{"keys list --nonsense", 2, `^$`, `nonsense`},
+		{"keys list --log-level loud", 2, `^$`, `log_level`},
+		{"serve", 2, `^$`, `mqtt.broker`},
+		{"serve now", 2, `^$`, `unknown`},
+		{"--version", 0, `^postern-central \S+\n$`, `^$`},
+	} {
+		args := append(strings.Fields(strings.ReplaceAll(s.args, "ID", id)), "--config", conf)
+		code, out, stderr := call(t, args...)
+		if code != s.code || !regexp.MustCompile(s.out).MatchString(out) || !regexp.MustCompile(s.stderr).MatchString(stderr) {
+			t.Errorf("%s: got %d\nstdout: %s\nstderr: %s\nwant %d, %s, %s", s.args, code, out, stderr, s.code, s.out, s.stderr)
+		}
+		if s.args == "keys list --json" {
+			var keys []struct{ ID, Key string }
+			if err := json.Unmarshal([]byte(out), &keys); err != nil || len(keys) != 2 || keys[0].Key != "" {
+				t.Fatalf("keys: got %s, %v", out, err)
+			}
+			id = keys[0].ID
+		}
+	}
+}
+
+func TestBadConfiguration(t *testing.T) {
+	conf := filepath.Join(t.TempDir(), "central.toml")
+	if err := os.WriteFile(conf, []byte("\ndatabse = 1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, stderr := call(t, "panels", "list", "--config", conf); code != 2 || !strings.Contains(stderr, conf+":2: databse") {
+		t.Errorf("got %d %s, want 2 and file:line", code, stderr)
+	}
+	if code, _, stderr := call(t, "panels", "list"); code != 2 || !strings.Contains(stderr, "database: is required") {
+		t.Errorf("no configuration: got %d %s", code, stderr)
+	}
+	if code, _, stderr := call(t, "panels", "list", "--database", "/nonexistent/x.db", "--secret-key-file", "/nonexistent/key"); code != 1 || !strings.Contains(stderr, "/nonexistent/x.db") {
+		t.Errorf("no such directory: got %d %s", code, stderr)
+	}
+}
+
+// stderrOf is a stderr that can be read while the program writes.
+type stderrOf struct {
+	mu sync.Mutex // guards b
+	b  bytes.Buffer
+}
+
+func (s *stderrOf) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *stderrOf) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+var address = regexp.MustCompile(`msg=serving http=(\S+) broker=(\S+)`)
+
+func TestServe(t *testing.T) {
+	dir := t.TempDir()
+	common := []string{"--database", filepath.Join(dir, "c.db"), "--secret-key-file", filepath.Join(dir, "key")}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var out bytes.Buffer
+	var logs stderrOf
+	done := make(chan int, 1)
+	go func() {
+		done <- run(ctx, append([]string{"serve", "--listen", "127.0.0.1:0", "--broker-listen", "127.0.0.1:0"}, common...), &out, &logs)
+	}()
+	for end := time.Now().Add(20 * time.Second); !address.MatchString(logs.String()); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("not serving:\n%s", &logs)
+		}
+	}
+	at := address.FindStringSubmatch(logs.String())
+	// A command beside it, and a call with the key that it gave.
+	code, secret, stderr := call(t, append([]string{"keys", "create", "--integration", "x"}, common...)...)
+	if code != 0 {
+		t.Fatal(stderr)
+	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+at[1]+"/v1/accesslevels/list", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(secret))
+	res, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(res.Body)
+	if err = errors.Join(err, res.Body.Close()); err != nil || res.StatusCode != 200 || string(body) != `{"levels":[]}`+"\n" {
+		t.Errorf("got %d %s, %v", res.StatusCode, body, err)
+	}
+	// The same address again is an error of its own.
+	code, _, stderr = call(t, append([]string{"serve", "--listen", at[1], "--broker-listen", "127.0.0.1:0"}, common...)...)
+	if code != 1 || !strings.Contains(stderr, "address already in use") {
+		t.Errorf("the same address: got %d %s", code, stderr)
+	}
+	cancel()
+	if code := <-done; code != 0 || out.Len() != 0 {
+		t.Errorf("stop: got %d, stdout %q\n%s", code, &out, &logs)
+	}
+	if strings.Contains(logs.String(), strings.TrimSpace(secret)) {
+		t.Error("the log holds an API key")
+	}
+}
