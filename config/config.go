@@ -17,9 +17,16 @@ type Config struct {
 	Clock   Clock   `toml:"clock"`
 	Journal Journal `toml:"journal"`
 	Board   Board   `toml:"board"`
-	// Readers and Doors are the wiring, at most 64 of each.
+	// Readers and Doors are the wiring, at most 64 of each, and Inputs and Outputs
+	// what belongs to neither, at most 32 of each.
 	Readers []Reader `toml:"reader"`
 	Doors   []Door   `toml:"door"`
+	Inputs  []Input  `toml:"input"`
+	Outputs []Output `toml:"output"`
+	// Formats are frames of the site's own, at most 64.
+	Formats []Format `toml:"format"`
+	// Indication is what readers show where they do not say themselves.
+	Indication Indication `toml:"indication"`
 	// The rest, with the doors' times, is the first policy. A policy from
 	// central replaces it whole.
 	Codes     Codes         `toml:"codes"`

@@ -17,6 +17,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
+const ms = time.Millisecond
+
 const testFiles = "../testdata/config"
 
 func readFile(t testing.TB, name string) []byte {
@@ -48,6 +50,16 @@ func TestFullFile(t *testing.T) {
 	if err != nil || faults != nil {
 		t.Fatalf("got error %v and faults %v, want neither", err, faults)
 	}
+	shown := Indication{
+		Idle:       Pattern{Times: 1, Steps: []PatternStep{{LED: true}}},
+		Granted:    Pattern{Times: 1, Steps: []PatternStep{{true, true, 50 * ms}, {true, false, 3 * time.Second}}},
+		PINWanted:  Pattern{Steps: []PatternStep{{false, true, 50 * ms}, {false, false, 2 * time.Second}}},
+		LockedDown: Pattern{Steps: []PatternStep{{true, false, 50 * ms}, {false, false, 950 * ms}}},
+	}
+	front, store := shown, shown
+	front.Denied = Pattern{Times: 2, Steps: []PatternStep{{false, true, 200 * ms}, {false, false, 100 * ms}}}
+	front.Identify = Pattern{Times: 20, Steps: []PatternStep{{true, false, 250 * ms}, {false, false, 250 * ms}}}
+	store.Granted = Pattern{Times: 1, Steps: []PatternStep{{false, true, time.Second}}}
 	want := &Config{
 		Panel: Panel{
 			SystemID: "demo-001", Name: "Main building", DataDir: "/srv/postern",
@@ -67,22 +79,45 @@ func TestFullFile(t *testing.T) {
 				ID: "front", Technology: access.MC, Match: access.Full, Formats: []string{"W34", "raw32"}, Keypad: wiegand.FourBit,
 				D0: "GPIO17", D1: "GPIO27", Spare: []string{"GPIO5", "GPIO6"}, Pull: PullNone,
 				LED: "GPIO22", LEDActiveLow: true, Buzzer: "pinctrl-rp1:23", BuzzerActiveLow: true, Silence: 50 * time.Millisecond,
+				ByteOrder: wiegand.LSB, Part: wiegand.Whole, Indication: front,
+				Tamper: "pinctrl-rp1:24", TamperActive: Low, TamperPull: PullUp,
 			},
 			{
-				ID: "back", Match: access.Number, Formats: []string{"H10301"},
+				ID: "back", Match: access.Number, ByteOrder: wiegand.MSB, Part: wiegand.Whole, Formats: []string{"H10301", "Site36"},
 				D0: "GPIO12", D1: "GPIO13", Spare: []string{"GPIO19", "GPIO26"}, Pull: PullUp, Silence: 40 * time.Millisecond,
+				Indication: shown, TamperActive: High,
+			},
+			{
+				ID: "store", Technology: access.MD, Match: access.Full, ByteOrder: wiegand.MSB, Part: wiegand.First4,
+				Formats: []string{"raw32"}, Keypad: wiegand.BufferedName, KeypadFacility: 200,
+				D0: "GPIO2", D1: "GPIO3", Spare: []string{"GPIO4", "GPIO7"}, Pull: PullUp, Silence: 40 * time.Millisecond,
+				Indication: store, TamperActive: High,
 			},
 		},
 		Doors: []Door{{
 			ID: "main", Name: "Main door", Lock: Maglock, Egress: EgressHardwired, OnPanelDead: DeadReleased,
 			Output: "GPIO24", OutputActiveLow: true, Contact: "GPIO25", ContactOpen: Low, REX: "GPIO16", REXActive: High,
-			Debounce: 30 * time.Millisecond,
+			REXAction: REXShunt, FireRelease: true,
+			Debounce: 30 * ms, ContactDebounce: 40 * ms, REXDebounce: 50 * ms,
 			Times: DoorTimes{
 				Strike: 4 * time.Second, Extended: 12 * time.Second, Relock: time.Second,
 				HeldWarning: 20 * time.Second, HeldAlarm: 40 * time.Second, ShuntAfter: 6 * time.Second,
 			},
 		}},
-		Codes: Codes{Enabled: true, Size: 4},
+		Inputs: []Input{
+			{ID: "fire", Name: "Fire panel", Kind: FireInput, Line: "GPIO8", Active: Low, Pull: PullNone, Debounce: 100 * ms},
+			{ID: "desk", Kind: LockdownInput, Line: "GPIO9", Active: Low, Debounce: 20 * ms},
+		},
+		Outputs: []Output{{ID: "siren", Name: "Siren", Line: "GPIO10", ActiveLow: true}},
+		Formats: []Format{{
+			Name: "Site36", Length: 36, Facility: "1-16", Number: "18-32", Data: "1-16,18-34",
+			Parity: []FormatParity{
+				{Bit: 0, Kind: "odd", Over: "1-17"},
+				{Bit: 35, Kind: "even", Mask: "000000000000000000111111111111111110"},
+			},
+		}},
+		Indication: shown,
+		Codes:      Codes{Enabled: true, Size: 4},
 		Schedules: []Schedule{{ID: "office", Name: "Office hours", Intervals: []Interval{
 			{Days: 1<<time.Monday | 1<<time.Tuesday | 1<<time.Wednesday | 1<<time.Thursday, From: 8 * 60, To: 17 * 60},
 			{Days: 1 << time.Friday, From: 22 * 60, To: 2 * 60},
@@ -102,12 +137,15 @@ func TestFullFile(t *testing.T) {
 	if diff := cmp.Diff(want, c, ignorePolicy); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	matchers := []access.Matcher{{Technology: access.MC, Match: access.Full}, {Match: access.Number}}
+	matchers := []access.Matcher{{Technology: access.MC, Match: access.Full}, {Match: access.Number}, {Technology: access.MD, Match: access.Full}}
 	if diff := cmp.Diff(matchers, c.Matchers()); diff != "" {
 		t.Errorf("matchers -want +got:\n%s", diff)
 	}
 	if c.Reader("back") != &c.Readers[1] || c.Reader("none") != nil || c.Door("main") != &c.Doors[0] || c.Door("none") != nil {
 		t.Error("Reader and Door do not give what they are asked for")
+	}
+	if c.Input("desk") != &c.Inputs[1] || c.Input("none") != nil || c.Output("siren") != &c.Outputs[0] || c.Output("none") != nil {
+		t.Error("Input and Output do not give what they are asked for")
 	}
 	p := c.Policy()
 	if p.Point("back") == nil || p.Schedule("office") == nil || p.Door("main").Times.Strike != 4*time.Second {

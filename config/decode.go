@@ -5,6 +5,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -224,6 +225,12 @@ func textual(t reflect.Type) (parse func(string) (any, error), want string, ok b
 		parse = erase(access.ParseTimeOfDay)
 	case reflect.TypeFor[wiegand.Encoding]():
 		parse = erase(parseKeypad)
+	case reflect.TypeFor[wiegand.Order]():
+		parse = erase(wiegand.ParseOrder)
+	case reflect.TypeFor[wiegand.Part]():
+		parse = erase(wiegand.ParsePart)
+	case reflect.TypeFor[Pattern]():
+		parse, want = erase(parsePattern), `a pattern in quotes, such as "led+beep:100ms led:2s"`
 	}
 	return parse, want, parse != nil
 }
@@ -241,14 +248,23 @@ func parseDuration(s string) (time.Duration, error) {
 }
 
 func parseKeypad(s string) (wiegand.Encoding, error) {
-	if s == "" {
-		return "", nil
+	if s == "" || s == wiegand.BufferedName {
+		return wiegand.Encoding(s), nil
 	}
 	e, err := wiegand.ParseEncoding(s)
 	if err != nil {
-		return "", fmt.Errorf("%.70q is not known: want %q, %q or \"\" for none", s, wiegand.FourBit, wiegand.EightBit)
+		return "", fmt.Errorf("%.70q is not known (want %s, or \"\" for none)", s, strings.Join(keypadNames(), ", "))
 	}
 	return e, nil
+}
+
+// keypadNames are the keypads that a reader may have, in quotes.
+func keypadNames() []string {
+	var names []string
+	for _, e := range wiegand.Encodings() {
+		names = append(names, strconv.Quote(string(e)))
+	}
+	return append(names, strconv.Quote(wiegand.BufferedName))
 }
 
 // describe names the type of a parsed value. It never shows the value: one

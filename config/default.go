@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"postern/access"
+	"postern/wiegand"
 )
 
 // Default gives what the members that a file leaves out mean. It is not
@@ -21,15 +22,27 @@ func Default() Config {
 
 // DefaultReader gives what the members that a [[reader]] leaves out mean.
 func DefaultReader() Reader {
-	return Reader{Match: access.Full, Pull: PullUp, Silence: 40 * time.Millisecond}
+	return Reader{
+		Match:        access.Full,
+		ByteOrder:    wiegand.MSB,
+		Part:         wiegand.Whole,
+		Pull:         PullUp,
+		TamperActive: High,
+		Silence:      40 * time.Millisecond,
+	}
 }
 
-// DefaultDoor gives what the members that a [[door]] leaves out mean.
+// defaultDebounce is the debounce of every input.
+const defaultDebounce = 20 * time.Millisecond
+
+// DefaultDoor gives what the members that a [[door]] leaves out mean, but for the
+// debounce of contact and REX, which is Debounce.
 func DefaultDoor() Door {
 	return Door{
 		ContactOpen: High,
 		REXActive:   Low,
-		Debounce:    20 * time.Millisecond,
+		REXAction:   REXUnlock,
+		Debounce:    defaultDebounce,
 		Times:       DoorTimes(access.DefaultDoorTimes()),
 	}
 }
@@ -45,7 +58,34 @@ func (v *checker) settle(c *Config) {
 	if c.MQTT.ClientID == "" {
 		c.MQTT.ClientID = "postern-" + c.Panel.SystemID
 	}
+	for i := range c.Readers {
+		c.Readers[i].Indication.inherit(&c.Indication)
+	}
+	for i := range c.Inputs {
+		if in := &c.Inputs[i]; in.Active == "" {
+			in.Active = Low
+			if in.Kind.supervised() {
+				in.Active = High
+			}
+		}
+	}
+	v.settleDoors(c)
+}
+
+// inherited takes a member from another where the file does not set it. The one
+// that it was taken from is the one that can be at fault.
+func (v *checker) inherited(path string, d *time.Duration, from time.Duration) {
+	if !v.lines.set(path) {
+		*d = from
+		v.faulty[path] = true
+	}
+}
+
+func (v *checker) settleDoors(c *Config) {
 	for i := range c.Doors {
+		d := &c.Doors[i]
+		v.inherited(element("door", i)+".contact_debounce", &d.ContactDebounce, d.Debounce)
+		v.inherited(element("door", i)+".rex_debounce", &d.REXDebounce, d.Debounce)
 		path, t := element("door", i)+".times", &c.Doors[i].Times
 		if at := path + ".extended"; !v.lines.set(at) {
 			t.Extended = max(t.Extended, t.Strike)

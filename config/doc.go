@@ -13,8 +13,12 @@
 // Only a file that is not TOML gets its syntax faults alone. A value that is
 // wrong gives one fault, the first that was found at its path.
 //
-// A member that is left out means what Default, DefaultReader and DefaultDoor
-// say. Durations are texts with their unit ("40ms"); files and sockets are
+// What a site has of its own is described, not programmed: frames in [[format]],
+// what lamps and beepers do in [indication], see [Pattern], and lines that belong
+// to no reader and no door in [[input]] and [[output]].
+//
+// A member that is left out means what Default, DefaultReader, DefaultDoor
+// and DefaultInput say. Durations are texts with their unit ("40ms"); files and sockets are
 // absolute paths, since a daemon has no folder of its own to start from; the
 // file holds no secrets, only the names of files that do. The time zones come
 // with the program, so that schedules hold on a panel without a zone database.

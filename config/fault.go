@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+
+	"postern/wiegand"
 )
 
 // Fault is one thing that is wrong with a file.
@@ -30,8 +32,9 @@ func (f Fault) String() string {
 type checker struct {
 	file   string
 	lines  lines
-	faulty map[string]bool // paths that have a fault, or can't be at fault
-	broken map[string]bool // paths whose value is of the wrong type
+	faulty map[string]bool           // paths that have a fault, or can't be at fault
+	broken map[string]bool           // paths whose value is of the wrong type
+	own    map[string]wiegand.Format // the file's, by name in small letters
 	faults []Fault
 }
 

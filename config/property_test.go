@@ -42,16 +42,30 @@ d0 = "GPIO17"
 d1 = "GPIO27"
 spare = ["GPIO5", "GPIO6"]`, []string{
 		`match = "full"`, `keypad = ""`, `pull = "up"`, `led = ""`, `led_active_low = false`,
-		`buzzer = ""`, `buzzer_active_low = false`, `silence = "40ms"`,
+		`buzzer = ""`, `buzzer_active_low = false`, `silence = "40ms"`, `byte_order = "msb"`, `part = "whole"`,
+		`tamper = ""`, `tamper_active = "high"`, `tamper_pull = ""`, `indication.granted = ""`,
 	}},
 	{"[[door]]", `id = "main"
 lock = "strike"
 on_panel_dead = "locked"
 output = "GPIO24"`, []string{
 		`name = ""`, `egress = ""`, `output_active_low = false`, `contact = ""`, `contact_open = "high"`,
-		`rex = ""`, `rex_active = "low"`, `debounce = "20ms"`, `times.strike = "3s"`, `times.extended = "10s"`,
+		`rex = ""`, `rex_active = "low"`, `rex_action = "unlock"`, `fire_release = false`,
+		`debounce = "20ms"`, `contact_debounce = "20ms"`, `rex_debounce = "20ms"`, `times.strike = "3s"`, `times.extended = "10s"`,
 		`times.relock = "500ms"`, `times.held_warning = "30s"`, `times.held_alarm = "60s"`, `times.shunt_after = "5s"`,
 	}},
+	{"[[input]]", `id = "fire"
+kind = "fire"
+line = "GPIO20"`, []string{`name = ""`, `active = "high"`, `pull = ""`, `debounce = "20ms"`}},
+	{"[[input]]", `id = "bell"
+kind = "aux"
+line = "GPIO21"`, []string{`active = "low"`}},
+	{"[[output]]", `id = "siren"
+line = "GPIO16"`, []string{`name = ""`, `active_low = false`}},
+	{"[[format]]", `name = "Site"
+length = 30
+parity = [{ bit = 0, kind = "odd", over = "1-29" }]`, []string{`facility = ""`, `number = ""`, `data = ""`}},
+	{"[indication]", ``, []string{`idle = ""`, `granted = ""`, `denied = ""`, `pin_wanted = ""`, `locked_down = ""`, `identify = ""`}},
 	{"[codes]", ``, []string{`enabled = false`, `size = 6`}},
 }
 
@@ -91,7 +105,7 @@ func TestRequired(t *testing.T) {
 		if strings.HasPrefix(line, "[") {
 			header = i + 1
 		}
-		if !regexp.MustCompile(`^(system_id|broker|id|formats|d0|d1|lock|on_panel_dead|output|door|reader|mode) =`).MatchString(line) {
+		if !regexp.MustCompile(`^(system_id|broker|id|formats|d0|d1|lock|on_panel_dead|output|door|reader|mode|kind|line|length) =`).MatchString(line) {
 			continue
 		}
 		without := slices.Clone(lines)
@@ -106,7 +120,7 @@ func TestRequired(t *testing.T) {
 		}
 		missed++
 	}
-	if missed < 20 {
+	if missed < 35 {
 		t.Errorf("only %d required members looked at", missed)
 	}
 }

@@ -27,8 +27,11 @@ const (
 	maxFormats      = 16
 	minSilence      = 25 * time.Millisecond
 	maxSilence      = 250 * time.Millisecond
-	minDebounce     = time.Millisecond
-	maxDebounce     = time.Second
+	minDebounce     = 20 * time.Millisecond
+	maxDebounce     = 400 * time.Millisecond
+	maxAux          = 32
+	maxOwnFormats   = 64
+	maxFacility     = 255
 	wantSpare       = 2
 	schemeTCP       = "tcp"
 	schemeTLS       = "ssl"
@@ -46,8 +49,12 @@ func (v *checker) validate(c *Config) {
 	v.between("journal.keep", c.Journal.Keep, minKeep, maxKeep)
 	v.between("journal.cap", c.Journal.Cap, max(minKeep, min(c.Journal.Keep, maxKeep)), maxCap)
 	v.between("codes.size", c.Codes.Size, access.MinPanelCodeSize, access.MaxPanelCodeSize)
+	v.formats(c)
+	v.indication("indication", &c.Indication)
 	v.readers(c)
 	v.doors(c)
+	v.inputs(c)
+	v.outputs(c)
 	v.points(c)
 	v.wires(c)
 	for i, s := range c.Schedules {

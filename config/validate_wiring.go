@@ -17,12 +17,10 @@ func (v *checker) readers(c *Config) {
 	}
 	for i := range c.Readers {
 		path, r := element("reader", i), &c.Readers[i]
-		if err := access.CheckName(r.ID); err != nil {
-			v.fault(path+".id", "%v", err)
-		} else if first := c.Reader(r.ID); first != r {
-			v.fault(path+".id", "%q is used twice", r.ID)
-		}
+		v.id(path, r.ID, c.Reader(r.ID) != r)
 		v.card(path, r)
+		v.keypad(path, r, c)
+		v.ownIndication(path+".indication", r)
 		v.span(path+".silence", r.Silence, minSilence, maxSilence)
 		if c.Board.Driver == Periph {
 			v.line(path+".d0", r.D0, "data line 0")
@@ -41,27 +39,22 @@ func (v *checker) readers(c *Config) {
 // card checks what a reader declares about its cards.
 func (v *checker) card(path string, r *Reader) {
 	if len(r.Formats) == 0 {
-		v.fault(path+".formats", "names no format (want some of %s)", strings.Join(wiegand.Names(), ", "))
+		v.fault(path+".formats", "names no format (want some of %s)", strings.Join(v.formatNames(), ", "))
 	}
 	if len(r.Formats) > maxFormats {
 		v.fault(path+".formats", "more than %d formats", maxFormats)
 		return
 	}
-	switch {
-	case r.Match == access.Number && r.Technology != 0:
-		v.fault(path+".technology", `is for serial numbers: leave it out with match = "number"`)
-	case r.Match != access.Number && r.Technology == 0:
-		v.fault(path+".technology", `is missing (one of EM, MC, MD; only match = "number" goes without)`)
-	}
-	declared := !v.faulty[path+".technology"] && !v.faulty[path+".match"]
+	v.serial(path, r)
+	declared := !v.faulty[path+".technology"] && !v.faulty[path+".match"] && !v.faulty[path+".part"]
 	for i, name := range r.Formats {
 		path := element(path+".formats", i)
 		if v.faulty[path] {
 			continue
 		}
-		f, ok := wiegand.Lookup(name)
+		f, ok := v.format(name)
 		if !ok {
-			v.fault(path, "%.70q is no known format (one of %s)", name, strings.Join(wiegand.Names(), ", "))
+			v.unknownFormat(path, name)
 			continue
 		}
 		r.Formats[i] = f.Name
@@ -69,25 +62,91 @@ func (v *checker) card(path string, r *Reader) {
 			v.fault(path, "%s is named twice", f.Name)
 		}
 		if declared && !fits(r, f) {
-			v.fault(path, "%s", misfit(r, f))
+			v.fault(path, "%s", v.misfit(r, f))
 		}
 	}
 }
 
-// fits reports whether a frame of the format has what the reader declares: the
-// bits of a serial number, or a facility and number told apart by parity from
-// any other frame.
-func fits(r *Reader, f wiegand.Format) bool {
-	if r.Match == access.Number {
-		return len(f.Parity) > 0
+// unknownFormat tells a name that means nothing. One of the file's own formats is
+// known, and its fault stands at its description.
+func (v *checker) unknownFormat(path, name string) {
+	if _, own := v.own[strings.ToLower(name)]; !own {
+		v.fault(path, "%.70q is no known format (one of %s)", name, strings.Join(v.formatNames(), ", "))
 	}
-	return f.PayloadBits() == r.Match.Bits(r.Technology)
 }
 
-func misfit(r *Reader, f wiegand.Format) string {
+// serial checks what a reader declares about the serial numbers of its cards.
+func (v *checker) serial(path string, r *Reader) {
+	whole := r.Part == wiegand.Whole
+	switch {
+	case r.Match != access.Number && r.Technology == 0:
+		v.fault(path+".technology", `is missing (one of EM, MC, MD; only match = "number" goes without)`)
+	case r.Match != access.Number:
+	case r.Technology != 0:
+		v.fault(path+".technology", `is for serial numbers: leave it out with match = "number"`)
+	case r.ByteOrder != wiegand.MSB:
+		v.fault(path+".byte_order", `is for serial numbers: leave it out with match = "number"`)
+	case !whole:
+		v.fault(path+".part", `is for serial numbers: leave it out with match = "number"`)
+	}
+	switch {
+	case whole || r.Match == access.Number:
+	case r.Technology != access.MD && !v.faulty[path+".technology"]:
+		v.fault(path+".part", "is for the 7 bytes of MD: %s cards have no such parts", r.Technology)
+	case r.Match != access.Full && !v.faulty[path+".match"]:
+		v.fault(path+".match", "is said by part already: leave one of them out")
+	}
+}
+
+// keypad checks what a reader declares about its keypad.
+func (v *checker) keypad(path string, r *Reader, c *Config) {
+	at := path + ".keypad_facility"
+	_, buffered := r.Buffered()
+	switch {
+	case v.faulty[path+".keypad"]:
+	case !buffered && v.lines.set(at):
+		v.fault(at, "is for a keypad of %q alone", wiegand.BufferedName)
+	case !buffered:
+	case !v.lines.set(at):
+		v.fault(at, "is missing: the facility code that is set in the keypad, without which a card could pass for a code")
+	case c.Codes.Enabled && c.Codes.Size > wiegand.MaxBufferedSize:
+		v.fault(path+".keypad", "%s sends at most %d digits, and codes have %d", wiegand.BufferedName, wiegand.MaxBufferedSize, c.Codes.Size)
+	}
+	v.between(at, r.KeypadFacility, 0, maxFacility)
+}
+
+// ownIndication checks the patterns that a reader sets itself; the others are
+// checked where they come from.
+func (v *checker) ownIndication(path string, r *Reader) {
+	for _, m := range r.Indication.members() {
+		if at := path + "." + m.name; !v.lines.set(at) {
+			v.faulty[at] = true
+		}
+	}
+	v.indication(path, &r.Indication)
+}
+
+// fits reports whether a frame of the format has what the reader declares: the
+// bits of a serial number, or a facility and number told apart by parity from
+// any other frame. A format of the site's own may have its numbers without.
+func fits(r *Reader, f wiegand.Format) bool {
+	if r.Match == access.Number {
+		_, builtin := wiegand.Lookup(f.Name)
+		return len(f.Parity) > 0 || !builtin
+	}
+	return f.PayloadBits() == r.cardBits() && bytewise(f)
+}
+
+// bytewise reports whether the data could be a serial number's: a facility that
+// is no whole bytes is an issuer's numbering.
+func bytewise(f wiegand.Format) bool {
+	return !f.HasFacility || (f.Facility.To-f.Facility.From+1)%8 == 0
+}
+
+func (v *checker) misfit(r *Reader, f wiegand.Format) string {
 	var good []string
-	for _, name := range wiegand.Names() {
-		if f, ok := wiegand.Lookup(name); ok && fits(r, f) {
+	for _, name := range v.formatNames() {
+		if f, ok := v.format(name); ok && fits(r, f) {
 			good = append(good, name)
 		}
 	}
@@ -95,8 +154,15 @@ func misfit(r *Reader, f wiegand.Format) string {
 	if r.Match == access.Number {
 		return fmt.Sprintf(`%s is a whole serial number: match = "number" wants %s`, f.Name, want)
 	}
-	return fmt.Sprintf(`%s has %d bits of data, and %s with match = "%s" has %d: want %s`,
-		f.Name, f.PayloadBits(), r.Technology, r.Match, r.Match.Bits(r.Technology), want)
+	declared := fmt.Sprintf(`match = "%s"`, r.Match)
+	if r.Part != wiegand.Whole {
+		declared = fmt.Sprintf(`part = "%s"`, r.Part)
+	}
+	if f.PayloadBits() == r.cardBits() {
+		return fmt.Sprintf(`%s has an issuer's numbers, and %s with %s is a serial number: want %s`, f.Name, r.Technology, declared, want)
+	}
+	return fmt.Sprintf(`%s has %d bits of data, and %s with %s has %d: want %s`,
+		f.Name, f.PayloadBits(), r.Technology, declared, r.cardBits(), want)
 }
 
 func (v *checker) doors(c *Config) {
@@ -107,6 +173,9 @@ func (v *checker) doors(c *Config) {
 		path, d := element("door", i), &c.Doors[i]
 		v.name(path+".name", d.Name)
 		v.span(path+".debounce", d.Debounce, minDebounce, maxDebounce)
+		v.span(path+".contact_debounce", d.ContactDebounce, minDebounce, maxDebounce)
+		v.span(path+".rex_debounce", d.REXDebounce, minDebounce, maxDebounce)
+		v.release(path, d, c)
 		if d.Lock == Maglock && d.Egress == EgressUnsaid && !v.faulty[path+".egress"] {
 			v.fault(path+".lock", "a maglock holds people in: it needs a way out that does not depend on this software, "+
 				`and the file has to say which (egress = "hardwired" or "mechanical")`)
@@ -139,7 +208,7 @@ func (v *checker) points(c *Config) {
 		}
 		keys := a.Mode.Takes(access.CodeKind) || a.Mode == access.ModeCardAndPIN
 		if keys && c.Readers[n].Keypad == "" && !v.faulty[element("reader", n)+".keypad"] {
-			v.fault(path+".mode", `%s needs a keypad, and reader %q has none (its keypad is "4bit" or "8bit")`, a.Mode, a.Reader)
+			v.fault(path+".mode", `%s needs a keypad, and reader %q has none (its keypad is %s)`, a.Mode, a.Reader, strings.Join(keypadNames(), ", "))
 		}
 	}
 }
@@ -174,12 +243,19 @@ func (v *checker) wires(c *Config) {
 		}
 		use(path+".led", r.LED)
 		use(path+".buzzer", r.Buzzer)
+		use(path+".tamper", r.Tamper)
 	}
 	for i := range c.Doors {
 		path, d := element("door", i), &c.Doors[i]
 		use(path+".output", d.Output)
 		use(path+".contact", d.Contact)
 		use(path+".rex", d.REX)
+	}
+	for i, in := range c.Inputs {
+		use(element("input", i)+".line", in.Line)
+	}
+	for i, o := range c.Outputs {
+		use(element("output", i)+".line", o.Line)
 	}
 }
 

@@ -22,13 +22,27 @@ type Reader struct {
 	// default), "low32", "low24", or "number" for cards known by the facility
 	// and number of a format. With the wrong one no card is known.
 	Match access.Match `toml:"match"`
+	// ByteOrder is the order in which the reader sends the bytes of the serial
+	// number, "msb" (the default; first byte first) or "lsb". With the wrong one no
+	// card is known.
+	ByteOrder wiegand.Order `toml:"byte_order"`
+	// Part is for readers that send 4 of the 7 bytes of an MD serial number:
+	// "first4" or "last4"; default "whole". Match is left out then, and Formats
+	// have 32 bits of data. With the wrong one no card is known, and cards that
+	// have these bytes in common can't be told apart.
+	Part wiegand.Part `toml:"part"`
 	// Formats are the frames that the reader sends, by the names that
-	// wiegand.Lookup knows; at least one. Any other frame is refused. Parse
-	// gives them by their canonical names.
+	// wiegand.Lookup knows or that the file's own [[format]] have; at least one.
+	// Any other frame is refused. Parse gives them by their canonical names.
 	Formats []string `toml:"formats,required"`
-	// Keypad is how keys arrive, "4bit" or "8bit"; default "", none. With the
+	// Keypad is how keys arrive, by the names that wiegand.ParseEncoding knows, or
+	// "buffered26", which is no encoding, see Buffered; default "", none. With the
 	// wrong one no key is understood.
 	Keypad wiegand.Encoding `toml:"keypad"`
+	// KeypadFacility is the facility code, 0 to 255, that is set in a keypad of
+	// "buffered26"; required for it. A card with this facility code is taken for a
+	// code typed.
+	KeypadFacility int `toml:"keypad_facility"`
 	// D0 and D1 are the data lines; required with periph. Swapped, every bit is
 	// its opposite and no card is known.
 	D0 string `toml:"d0"`
@@ -46,14 +60,49 @@ type Reader struct {
 	LEDActiveLow    bool   `toml:"led_active_low"`
 	Buzzer          string `toml:"buzzer"`
 	BuzzerActiveLow bool   `toml:"buzzer_active_low"`
+	// Indication is what the two do here; a member that is left out is that of the
+	// file's [indication]. Parse gives it with those.
+	Indication Indication `toml:"indication"`
+	// Tamper is the line of the reader's tamper contact; default "", none: a reader
+	// whose cable is cut then looks like one at which nobody badges.
+	Tamper string `toml:"tamper"`
+	// TamperActive is the level while the reader is tampered with: "high" (the
+	// default; a contact to ground that opens) or "low". The wrong way round, every
+	// reader is tampered with but the one that is.
+	TamperActive LineLevel `toml:"tamper_active" oneof:"high,low"`
+	// TamperPull is the line's resistor, "up", "down" or "none"; default "", towards
+	// TamperActive, so that a cut wire reads as tampered. An open collector that is
+	// low when tampered needs "up", and a cut wire goes unseen.
+	TamperPull Pull `toml:"tamper_pull" oneof:",up,down,none"`
 	// Silence ends a frame, 25ms to 250ms; default 40ms. Too short cuts the
 	// frames of slow readers, too long runs two cards into one.
 	Silence time.Duration `toml:"silence"`
 }
 
-// Matcher gives what the reader declares about its cards.
+// Matcher gives what the reader declares about its cards. The last 4 bytes of a
+// serial number are its low 32 bits; the first 4 are none of its low bits, so
+// that a reader of these needs Part as well.
 func (r *Reader) Matcher() access.Matcher {
-	return access.Matcher{Technology: r.Technology, Match: r.Match}
+	m := access.Matcher{Technology: r.Technology, Match: r.Match}
+	if r.Part == wiegand.Last4 {
+		m.Match = access.Low32
+	}
+	return m
+}
+
+// Buffered gives the keypad of a reader whose Keypad is "buffered26"; false for
+// any other.
+func (r *Reader) Buffered() (wiegand.Buffered, bool) {
+	return wiegand.Buffered{Facility: uint64(r.KeypadFacility)}, r.Keypad == wiegand.BufferedName
+}
+
+// cardBits is how many bits of a serial number the reader sends; 0 for match =
+// "number".
+func (r *Reader) cardBits() int {
+	if r.Part == wiegand.First4 || r.Part == wiegand.Last4 {
+		return 32
+	}
+	return r.Match.Bits(r.Technology)
 }
 
 // Pull is a resistor to a level.
@@ -62,6 +111,7 @@ type Pull string
 // The pulls.
 const (
 	PullUp   Pull = "up"
+	PullDown Pull = "down"
 	PullNone Pull = "none"
 )
 
@@ -102,6 +152,15 @@ const (
 	Low  LineLevel = "low"
 )
 
+// REXAction is what an exit button does.
+type REXAction string
+
+// The actions. Both keep the alarm quiet.
+const (
+	REXUnlock REXAction = "unlock" // the button releases the lock as well
+	REXShunt  REXAction = "shunt"  // the way out is opened by other means
+)
+
 // Door is a door, its wires, and its times of the first policy.
 type Door struct {
 	// ID is the door's name, 1 to 64 of A-Z, a-z, 0-9, '-', '_' and '.'.
@@ -138,9 +197,20 @@ type Door struct {
 	// REXActive is the level while it is pressed: "low" (the default) or
 	// "high". The wrong way round, the door is released until REXStuck.
 	REXActive LineLevel `toml:"rex_active" oneof:"low,high"`
-	// Debounce is how long contact and REX must hold, 1ms to 1s; default 20ms.
+	// REXAction is "unlock" (the default) or "shunt", for a button or sensor at a
+	// way out that is opened by other means. With shunt, REX opens nothing.
+	REXAction REXAction `toml:"rex_action" oneof:"unlock,shunt"`
+	// FireRelease releases the door while an input of kind fire is active; default
+	// false. It is never the way in which people get out: that is Egress.
+	FireRelease bool `toml:"fire_release"`
+	// Debounce is how long contact and REX must hold, 20ms to 400ms; default 20ms.
+	// What is shorter than 20ms is never seen, what is longer than 400ms always is.
 	// Too short tells one opening many times, too long misses a quick press.
 	Debounce time.Duration `toml:"debounce"`
+	// ContactDebounce and REXDebounce are for one of the two alone, 20ms to 400ms;
+	// default Debounce. Parse gives them with it.
+	ContactDebounce time.Duration `toml:"contact_debounce"`
+	REXDebounce     time.Duration `toml:"rex_debounce"`
 	// Times are how long the door's states last.
 	Times DoorTimes `toml:"times"`
 }

@@ -29,6 +29,26 @@
 // [ReaderWiring]) make it 64. One goroutine does nothing but read the set and
 // close frames; see package wiegand for how silence is told.
 //
+// # Inputs
+//
+// A change of an input counts when there was no edge for its debounce time, which
+// is 20 to 400 ms whatever the wiring: what is shorter is never seen, what is
+// longer always is. Contacts, tampers and supervised inputs are pulled to the
+// level that means active, so that a cut wire is an alarm and not silence.
+//
+// # Faults
+//
+// Lines that fail while the board is open are closed and opened again, after a
+// second at first and half a minute at last, until that works or the board is
+// closed. Whoever reads is told once by an error that wraps [ErrFault]; the next
+// call waits for the lines that are open again. What changed meanwhile at an input
+// is seen then; what was sent at a reader is lost, as is a frame that the fault
+// cut. An output goes back to what was set last. Lines that can't be had when the
+// board is opened are the error of Open instead: a panel whose wiring does not fit
+// has to be told so, not to wait.
+//
+// A program that died can put nothing at rest. [Rest] does so from the next one.
+//
 // # Outputs
 //
 // Whatever ends this process, an output's line becomes an input or keeps its

@@ -112,16 +112,24 @@ func (r *readerEdges) Next(timeout time.Duration) (int, error) {
 	}
 }
 
-// openReaderEdges takes a reader's lines as one set.
-func openReaderEdges(l *lines, w ReaderWiring) (*readerEdges, error) {
-	purpose := fmt.Sprintf("reader %q", w.ID)
-	spec := lineSetSpec{edge: gpio.FallingEdge, pull: gpio.PullUp}
-	if w.Pull == PullNone {
-		spec.pull = gpio.PullNoChange
+// readerSet is a reader's lines as one set, to be opened again and again.
+type readerSet struct {
+	purpose string
+	places  []place
+	spec    lineSetSpec
+}
+
+// takeReaderSet finds a reader's lines.
+func takeReaderSet(l *lines, w ReaderWiring) (*readerSet, error) {
+	s := &readerSet{
+		purpose: fmt.Sprintf("reader %q", w.ID),
+		spec:    lineSetSpec{edge: gpio.FallingEdge, pull: gpio.PullUp},
 	}
-	var places []place
+	if w.Pull == PullNone {
+		s.spec.pull = gpio.PullNoChange
+	}
 	for i, asked := range append([]string{w.D0, w.D1}, w.Spare...) {
-		what := [...]string{"d0", "d1", "spare"}[min(i, 2)] + " of " + purpose
+		what := [...]string{"d0", "d1", "spare"}[min(i, 2)] + " of " + s.purpose
 		p, err := l.take(what, asked)
 		if err != nil {
 			return nil, err
@@ -130,19 +138,23 @@ func openReaderEdges(l *lines, w ReaderWiring) (*readerEdges, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", what, err)
 		}
-		places = append(places, p)
-		if p.chip != places[0].chip {
-			return nil, fmt.Errorf("%s: %w", purpose, errTwoChips)
+		s.places = append(s.places, p)
+		if p.chip != s.places[0].chip {
+			return nil, fmt.Errorf("%s: %w", s.purpose, errTwoChips)
 		}
 		if i < 2 {
-			spec.lines = append(spec.lines, name)
+			s.spec.lines = append(s.spec.lines, name)
 		} else {
-			spec.spare = append(spec.spare, name)
+			s.spec.spare = append(s.spec.spare, name)
 		}
 	}
-	set, err := places[0].chip.LineSet(spec)
+	return s, nil
+}
+
+func (s *readerSet) open() (edgeSource, error) {
+	set, err := s.places[0].chip.LineSet(s.spec)
 	if err != nil {
-		return nil, errLine(purpose, err, places...)
+		return nil, errLine(s.purpose, err, s.places...)
 	}
-	return &readerEdges{edges: newEdges(set), d0: places[0].number, d1: places[1].number}, nil
+	return &readerEdges{edges: newEdges(set), d0: s.places[0].number, d1: s.places[1].number}, nil
 }

@@ -130,7 +130,7 @@ func TestReaderEdgesIgnoreOtherLines(t *testing.T) {
 	for _, name := range []string{"d0", "d1", "other"} {
 		c.add(name)
 	}
-	src, err := openReaderEdges(newLines([]chip{c}), ReaderWiring{ID: "r", D0: "d0", D1: "d1"})
+	src, err := openReaderLines(newLines([]chip{c}), ReaderWiring{ID: "r", D0: "d0", D1: "d1"})
 	if err != nil {
 		t.Fatal(err)
 	}

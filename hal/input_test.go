@@ -266,7 +266,7 @@ func TestCutWires(t *testing.T) {
 			if got, err := in.Next(t.Context()); err != nil || got != tt.want {
 				t.Errorf("inverted %v: a cut wire at the %s is active = %v, %v; want %v", inverted, tt.spec.name, got, err, tt.want)
 			}
-			must(t, in.edges.Close())
+			must(t, in.keep.Close())
 		}
 	}
 }

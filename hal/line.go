@@ -20,7 +20,7 @@ type chip interface {
 	LineNames() []string
 	// Line returns a line that is not taken yet, by its number.
 	Line(number int) line
-	// Holder names the program that held a line when the chip was opened, if any.
+	// Holder names the program that holds a line, "" when that is not known.
 	Holder(number int) string
 	// LineSet takes several lines as inputs with one queue of events.
 	LineSet(spec lineSetSpec) (lineSet, error)
@@ -198,6 +198,8 @@ func errLine(purpose string, err error, places ...place) error {
 			advice = "held, " + strings.Join(holders, ", ") + "; " + advice
 		}
 		advice += ": "
+	case strings.Contains(text, "no such device"):
+		advice = "its chip is gone; put it back, and if that is not enough restart the daemon, which looks for chips at its start: "
 	case strings.Contains(text, "permission denied"), strings.Contains(text, "not permitted"):
 		advice = "no permission; the daemon's user needs to be in the group of /dev/gpiochip*: "
 	}

@@ -103,6 +103,15 @@ func TestLineTakenTwice(t *testing.T) {
 	}
 }
 
+// openReaderLines opens a reader's lines as the board does.
+func openReaderLines(l *lines, w ReaderWiring) (edgeSource, error) {
+	set, err := takeReaderSet(l, w)
+	if err != nil {
+		return nil, err
+	}
+	return set.open()
+}
+
 func TestReaderLineFaults(t *testing.T) {
 	busy := errors.New("LineSetFromConfig: device or resource busy")
 	tests := []struct {
@@ -129,10 +138,16 @@ func TestReaderLineFaults(t *testing.T) {
 			ReaderWiring{ID: "r", D0: "A", D1: "B"},
 			[]string{"group of /dev/gpiochip"},
 		},
+		{
+			"chip gone",
+			[]chip{&fakeChip{label: "c", names: []string{"A", "B"}, err: errors.New("LineSetFromConfig: no such device")}},
+			ReaderWiring{ID: "r", D0: "A", D1: "B"},
+			[]string{"its chip is gone", "restart the daemon"},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			src, err := openReaderEdges(newLines(tt.chips), tt.w)
+			src, err := openReaderLines(newLines(tt.chips), tt.w)
 			if err == nil {
 				_ = src.Close()
 				t.Fatal("it opened")
@@ -149,7 +164,7 @@ func TestReaderLineFaults(t *testing.T) {
 func TestReaderSet(t *testing.T) {
 	c := &fakeChip{label: "c", names: []string{"A", "B", "C", "D"}}
 	for pull, want := range map[Pull]gpio.Pull{"": gpio.PullUp, PullUp: gpio.PullUp, PullNone: gpio.PullNoChange} {
-		src, err := openReaderEdges(newLines([]chip{c}), ReaderWiring{ID: "r", D0: "c:1", D1: "A", Spare: []string{"D", "C"}, Pull: pull})
+		src, err := openReaderLines(newLines([]chip{c}), ReaderWiring{ID: "r", D0: "c:1", D1: "A", Spare: []string{"D", "C"}, Pull: pull})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -157,8 +172,8 @@ func TestReaderSet(t *testing.T) {
 		if got, want := fmt.Sprint(c.spec), fmt.Sprint(lineSetSpec{[]string{"B", "A"}, gpio.FallingEdge, want, []string{"D", "C"}}); got != want {
 			t.Errorf("pull %q: the set is %s, want %s", pull, got, want)
 		}
-		if src.d0 != 1 || src.d1 != 0 {
-			t.Errorf("d0 is line %d and d1 line %d, want 1 and 0", src.d0, src.d1)
+		if e := src.(*readerEdges); e.d0 != 1 || e.d1 != 0 {
+			t.Errorf("d0 is line %d and d1 line %d, want 1 and 0", e.d0, e.d1)
 		}
 	}
 }
@@ -176,7 +191,7 @@ func TestOutputBusy(t *testing.T) {
 func TestWiringValidate(t *testing.T) {
 	good := Wiring{
 		Readers: []ReaderWiring{{ID: "a", D0: "1", D1: "2", Spare: []string{"3", "4"}, LED: "5", Silence: 25e6, Pull: PullNone}},
-		Doors:   []DoorWiring{{ID: "a", Lock: "6", Contact: "7", REX: "8", LockKind: Maglock, ContactDebounce: 1e6}},
+		Doors:   []DoorWiring{{ID: "a", Lock: "6", Contact: "7", REX: "8", LockKind: Maglock, ContactDebounce: 20e6, REXDebounce: 400e6}},
 	}
 	if err := good.Validate(); err != nil {
 		t.Errorf("a good wiring: %v", err)
@@ -184,14 +199,16 @@ func TestWiringValidate(t *testing.T) {
 	bad := Wiring{
 		Readers: []ReaderWiring{
 			{ID: "a", D0: "1", D1: "1", Silence: 1, Pull: "down"},
-			{ID: "a", D0: "2", D1: " 3", Spare: make([]string, 63)},
+			{ID: "a", D0: "2", D1: " 3", Spare: make([]string, 63), Tamper: "2", TamperPull: "x", Patterns: map[Indication]Pattern{Granted: {Steps: []Step{{}}}}},
 			{D0: "4", D1: strings.Repeat("x", 65)},
 		},
 		Doors: []DoorWiring{
-			{ID: "d", Lock: "2", LockKind: "bolt", REXDebounce: 2e9},
+			{ID: "d", Lock: "2", LockKind: "bolt", REXDebounce: 401e6},
 			{ID: "d", Contact: "7"},
-			{Lock: "9", ContactDebounce: -1},
+			{Lock: "9", ContactDebounce: 19e6},
 		},
+		Inputs:  []InputWiring{{ID: "i", Line: "9"}, {ID: "i", Pull: "left", Debounce: 1}},
+		Outputs: []OutputWiring{{ID: "i", Line: "4"}, {Line: "11"}, {Line: "12"}},
 	}
 	err := bad.Validate()
 	if err == nil {
@@ -208,10 +225,20 @@ func TestWiringValidate(t *testing.T) {
 		`reader 3: it has no id`,
 		`door "d": lock: line 2 is the d0 of reader "a" already`,
 		`door "d": lock kind "bolt": want "strike" or "maglock"`,
-		`rex debounce 2s`,
+		`rex debounce 401ms: want 20ms to 400ms`,
 		`door "d": lock has no line`,
 		`door "d": another door has this id`,
-		`door 3: contact debounce -1ns`,
+		`door 3: contact debounce 19ms`,
+		`reader "a": tamper: line 2 is the d0 of reader "a" already`,
+		`reader "a": tamper pull "x": want "up", "down" or "none"`,
+		`reader "a": indication granted: it never ends`,
+		`input "i": line: line 9 is the lock of door 3 already`,
+		`input "i": another input has this id`,
+		`input "i": line has no line`,
+		`input "i": pull "left"`,
+		`input "i": debounce 1ns`,
+		`output "i": line: line 4 is the d0 of reader 3 already`,
+		`output 3: it has no id`,
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the error lacks %q:\n%v", want, err)

@@ -30,6 +30,19 @@ func Open(w Wiring, log *slog.Logger) (*Board, error) {
 	return b, nil
 }
 
+// Rest puts every output of a wiring at rest and releases it, for a program that
+// runs after the daemon has died: a Raspberry Pi keeps the level of a lock's line
+// when nobody drives it any more. It touches no input, may be called again and
+// again, and needs lines that nobody holds. The error joins one for each line
+// that could not be driven; the others are at rest all the same.
+func Rest(w Wiring, log *slog.Logger) error {
+	chips, err := openChips()
+	if err != nil {
+		return fmt.Errorf("put outputs at rest: %w", err)
+	}
+	return restChips(chips, w, log)
+}
+
 // openChips loads periph's driver, once in a process, and returns its chips.
 func openChips() ([]chip, error) {
 	// Before, so that no chip gets descriptor 0, which periph takes for none;
@@ -92,7 +105,13 @@ func newPeriphChip(c *gpioioctl.GPIOChip) *periphChip {
 
 func (p *periphChip) LineNames() []string { return p.names }
 
-func (p *periphChip) Holder(number int) string { return p.holders[number] }
+// Holder asks the kernel, since what periph knows is from the program's start.
+func (p *periphChip) Holder(number int) string {
+	if holder, err := consumer(p.Path(), number); err == nil {
+		return holder
+	}
+	return p.holders[number]
+}
 
 func (p *periphChip) Line(number int) line { return p.ByNumber(number) }
 

@@ -57,14 +57,22 @@ func (l *tracedLine) Out(level gpio.Level) error {
 // TestLockLevels goes through every kind of lock and looks at each level that
 // its line passes through.
 func TestLockLevels(t *testing.T) {
+	for _, w := range allLocks() {
+		t.Run(fmt.Sprintf("%+v", w), func(t *testing.T) { testLockLevels(t, w) })
+	}
+}
+
+// allLocks is a door of every kind of lock.
+func allLocks() []DoorWiring {
+	var all []DoorWiring
 	for _, kind := range []LockKind{"", Strike, Maglock} {
 		for _, activeLow := range []bool{false, true} {
 			for _, restReleased := range []bool{false, true} {
-				w := DoorWiring{ID: "main", Lock: "lock", LockKind: kind, LockActiveLow: activeLow, RestReleased: restReleased}
-				t.Run(fmt.Sprintf("%+v", w), func(t *testing.T) { testLockLevels(t, w) })
+				all = append(all, DoorWiring{ID: "main", Lock: "lock", LockKind: kind, LockActiveLow: activeLow, RestReleased: restReleased})
 			}
 		}
 	}
+	return all
 }
 
 func testLockLevels(t *testing.T, w DoorWiring) {

@@ -19,36 +19,45 @@ const frameQueue = 64
 type Reader struct {
 	id      string
 	silence time.Duration
-	src     edgeSource
+	keep    *keeper[edgeSource]
 	log     *slog.Logger
 	show    *indicator
+	tamper  *Input // nil when not wired
 
-	frames chan wiegand.Frame
+	// arrivals has room for a fault when frames fill it.
+	arrivals chan arrival
 	// done is closed when run has ended; err is why, and is set before.
 	done chan struct{}
 	err  error
 }
 
-func newReader(id string, silence time.Duration, src edgeSource, show *indicator, log *slog.Logger) *Reader {
+// arrival is a frame, or the fault that came after the frames before.
+type arrival struct {
+	frame wiegand.Frame
+	fault error
+}
+
+func newReader(id string, silence time.Duration, keep *keeper[edgeSource], show *indicator, log *slog.Logger) *Reader {
 	return &Reader{
-		id: id, silence: silence, src: src, show: show, log: log,
-		frames: make(chan wiegand.Frame, frameQueue),
-		done:   make(chan struct{}),
+		id: id, silence: silence, keep: keep, show: show, log: log,
+		arrivals: make(chan arrival, frameQueue+1),
+		done:     make(chan struct{}),
 	}
 }
 
 // Read blocks until a frame closed and returns it, the oldest first. The error
-// is the context's, or wraps os.ErrClosed after Close, or tells the fault of
-// the lines, after which no frame comes any more.
+// is the context's, or wraps os.ErrClosed after Close, or wraps ErrFault, once
+// for each fault of the lines; the next Read then waits for frames of the lines
+// that are open again.
 func (r *Reader) Read(ctx context.Context) (wiegand.Frame, error) {
 	select {
-	case f := <-r.frames:
-		return f, nil
+	case a := <-r.arrivals:
+		return a.frame, a.fault
 	default:
 	}
 	select {
-	case f := <-r.frames:
-		return f, nil
+	case a := <-r.arrivals:
+		return a.frame, a.fault
 	case <-ctx.Done():
 		return wiegand.Frame{}, ctx.Err()
 	case <-r.done:
@@ -60,23 +69,35 @@ func (r *Reader) Read(ctx context.Context) (wiegand.Frame, error) {
 // returns at once, and does nothing after Close.
 func (r *Reader) Indicate(i Indication) { r.show.set(i) }
 
-// run reads pulses until the source ends. It does nothing else, for while it is
-// away the kernel's queue fills.
+// Fault is why the data lines are not open, nil when they are; it wraps
+// ErrFault.
+func (r *Reader) Fault() error { return r.keep.Fault() }
+
+// Supervised reports whether a tamper line is wired. A cut cable of a reader
+// without one looks like a reader at which nobody badges.
+func (r *Reader) Supervised() bool { return r.tamper != nil }
+
+// run reads pulses until the lines are closed for good. It does nothing else,
+// for while it is away the kernel's queue fills.
 func (r *Reader) run() {
 	defer close(r.done)
-	r.err = r.loop()
-	if !errors.Is(r.err, os.ErrClosed) {
-		r.log.Error("reader lines failed", "error", r.err)
-	}
+	r.err = r.keep.run(r.loop, func(fault error) {
+		select {
+		case r.arrivals <- arrival{fault: fault}:
+		default:
+			// The last that waits to be read is a fault already.
+		}
+	})
 }
 
-func (r *Reader) loop() error {
+// loop reads pulses until the source ends. A frame that a fault cuts is dropped.
+func (r *Reader) loop(src edgeSource) error {
 	var framer wiegand.Framer
 	timeout := forever
 	for {
-		bit, err := r.src.Next(timeout)
+		bit, err := src.Next(timeout)
 		if errors.Is(err, os.ErrDeadlineExceeded) {
-			bit, err = r.src.Next(drain)
+			bit, err = src.Next(drain)
 		}
 		switch {
 		case err == nil:
@@ -94,11 +115,11 @@ func (r *Reader) loop() error {
 }
 
 func (r *Reader) deliver(f wiegand.Frame) {
-	select {
-	case r.frames <- f:
-	default:
+	if len(r.arrivals) >= frameQueue {
 		// Opening for a card long after it was shown would be worse than not
 		// opening, so the new frame goes.
 		r.log.Warn("frame dropped, nobody reads", "pulses", f.Pulses)
+		return
 	}
+	r.arrivals <- arrival{frame: f}
 }

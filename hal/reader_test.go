@@ -3,9 +3,11 @@ package hal
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -54,12 +56,25 @@ func (s *scripted) Close() error {
 	return nil
 }
 
+// scriptedReader has a reader on scripts, each of which comes after a fault of
+// the one before.
+func scriptedReader(id string, log *slog.Logger, scripts ...*scripted) *Reader {
+	next := 0
+	open := func() (edgeSource, error) {
+		if next++; next < len(scripts) {
+			return scripts[next], nil
+		}
+		return nil, errLineGone
+	}
+	return newReader(id, DefaultSilence, newKeeper[edgeSource](`reader "`+id+`"`, scripts[0], open, log), nil, log)
+}
+
 // play runs a script through a reader and returns its frames as strings, noise
 // as its number of pulses.
 func play(t fataler, script string) (frames []string, src *scripted) {
 	t.Helper()
 	src = newScripted(script)
-	r := newReader("r", 40*time.Millisecond, src, nil, quietLog())
+	r := scriptedReader("r", quietLog(), src)
 	go r.run()
 	<-src.played
 	_ = src.Close()
@@ -155,7 +170,7 @@ func TestReaderTrains(t *testing.T) {
 
 func TestReadEnds(t *testing.T) {
 	src := newScripted("")
-	r := newReader("r", DefaultSilence, src, nil, quietLog())
+	r := scriptedReader("r", quietLog(), src)
 	go r.run()
 	<-src.played
 	ctx, cancel := context.WithCancel(t.Context())
@@ -172,25 +187,51 @@ func TestReadEnds(t *testing.T) {
 }
 
 func TestReaderFault(t *testing.T) {
-	log, text := newLog()
-	r := newReader("front", DefaultSilence, newScripted("01tt11x"), nil, log)
-	r.run()
-	if got := read(t, r).Bits.String(); got != "01" {
-		t.Errorf("the frame before the fault is %s, want 01", got)
-	}
-	_, err := r.Read(t.Context())
-	if !errors.Is(err, errLineGone) || !strings.Contains(err.Error(), "front") {
-		t.Errorf("Read = %v, want the fault with the reader's name", err)
-	}
-	if !strings.Contains(text.String(), "line gone") {
-		t.Errorf("the log is %q, want the fault", text.String())
-	}
+	synctest.Test(t, func(t *testing.T) {
+		log, text := newLog()
+		first, second := newScripted("01tt11x"), newScripted("10tt")
+		r := scriptedReader("front", log, first, second)
+		go r.run()
+		if got := read(t, r).Bits.String(); got != "01" {
+			t.Errorf("the frame before the fault is %s, want 01", got)
+		}
+		_, err := r.Read(t.Context())
+		if !errors.Is(err, ErrFault) || !errors.Is(err, errLineGone) || !strings.Contains(err.Error(), "front") {
+			t.Errorf("Read = %v, want the fault with the reader's name", err)
+		}
+		if err := r.Fault(); !errors.Is(err, errLineGone) {
+			t.Errorf("Fault = %v, want what Read told", err)
+		}
+		if !strings.Contains(text.String(), "line gone") {
+			t.Errorf("the log is %q, want the fault", text.String())
+		}
+		select {
+		case <-first.closed:
+		default:
+			t.Error("the lines that failed were not closed")
+		}
+		// The bits before the fault are no part of the frame after it.
+		start := time.Now()
+		if got := read(t, r).Bits.String(); got != "10" {
+			t.Errorf("the frame after the fault is %s, want 10", got)
+		}
+		if took := time.Since(start); took != firstPause {
+			t.Errorf("the lines were opened again after %v, want %v", took, firstPause)
+		}
+		if r.Fault() != nil {
+			t.Errorf("Fault = %v once the lines are open again", r.Fault())
+		}
+		must(t, r.keep.Close())
+		if _, err := r.Read(t.Context()); !errors.Is(err, os.ErrClosed) {
+			t.Errorf("Read after Close: %v", err)
+		}
+	})
 }
 
 func TestFramesNobodyReads(t *testing.T) {
 	log, text := newLog()
 	src := newScripted(strings.Repeat("1tt", frameQueue) + "0tt")
-	r := newReader("r", DefaultSilence, src, nil, log)
+	r := scriptedReader("r", log, src)
 	go r.run()
 	<-src.played
 	_ = src.Close()

@@ -23,10 +23,15 @@ type Sim struct {
 	board   *Board
 	readers map[string]simReader
 	doors   map[string]simDoor
+	inputs  map[string]simInput
+	outputs map[string]simOutput
 }
 
 type simReader struct {
-	d0, d1 *simLine
+	wiring      ReaderWiring
+	d0, d1      *simLine
+	led, buzzer *simLine // nil when not wired, as is tamper
+	tamper      *simLine
 }
 
 type simDoor struct {
@@ -36,15 +41,27 @@ type simDoor struct {
 	rex     *simLine
 }
 
-// OpenSim makes a board of the readers and doors in a wiring on simulated lines:
-// doors closed and nothing pressed. Lines' names don't matter; contacts, REX,
-// LEDs and buzzers are there where a line is named, readers and locks always.
-// Ids have to be unique, see Validate.
+type simInput struct {
+	wiring InputWiring
+	line   *simLine
+}
+
+type simOutput struct {
+	wiring OutputWiring
+	line   *simLine
+}
+
+// OpenSim makes a board of a wiring on simulated lines: doors closed, nothing
+// pressed and no input active. Lines' names don't matter; contacts, REX, tampers,
+// LEDs and buzzers are there where a line is named, the rest always. Ids have to
+// be unique, see Validate.
 func OpenSim(w Wiring, log *slog.Logger) (*Board, *Sim) {
 	s := &Sim{
 		chip:    &simChip{changed: make(chan struct{})},
 		readers: map[string]simReader{},
 		doors:   map[string]simDoor{},
+		inputs:  map[string]simInput{},
+		outputs: map[string]simOutput{},
 	}
 	b, err := newBoard([]chip{s.chip}, s.rewire(w), log)
 	if err != nil {
@@ -58,38 +75,62 @@ func OpenSim(w Wiring, log *slog.Logger) (*Board, *Sim) {
 // rewire makes the lines of a wiring and returns it with their names.
 func (s *Sim) rewire(w Wiring) Wiring {
 	w.Readers, w.Doors = slices.Clone(w.Readers), slices.Clone(w.Doors)
+	w.Inputs, w.Outputs = slices.Clone(w.Inputs), slices.Clone(w.Outputs)
 	for i := range w.Readers {
-		r := &w.Readers[i]
-		name := func(what string) string { return fmt.Sprintf("reader%d.%s", i, what) }
-		lines := simReader{d0: s.chip.add(name("d0")), d1: s.chip.add(name("d1"))}
-		r.D0, r.D1 = lines.d0.name, lines.d1.name
-		spare := make([]string, len(r.Spare))
-		for j := range spare {
-			spare[j] = s.chip.add(name(fmt.Sprintf("spare%d", j))).name
-		}
-		r.Spare = spare
-		s.optional(&r.LED, name("led"))
-		s.optional(&r.Buzzer, name("buzzer"))
-		s.readers[r.ID] = lines
+		s.rewireReader(i, &w.Readers[i])
 	}
 	for i := range w.Doors {
-		d := &w.Doors[i]
-		name := func(what string) string { return fmt.Sprintf("door%d.%s", i, what) }
-		door := simDoor{wiring: *d, lock: s.chip.add(name("lock"))}
-		d.Lock = door.lock.name
-		door.contact = s.optional(&d.Contact, name("contact"))
-		door.rex = s.optional(&d.REX, name("rex"))
-		s.doors[d.ID] = door
-		if door.contact != nil {
-			closed := !contactSpec(*d).active
-			door.contact.outside = &closed
-		}
-		if door.rex != nil {
-			loose := !rexSpec(*d).active
-			door.rex.outside = &loose
-		}
+		s.rewireDoor(i, &w.Doors[i])
+	}
+	for i := range w.Inputs {
+		in := &w.Inputs[i]
+		input := simInput{wiring: *in, line: s.chip.add(fmt.Sprintf("input%d", i))}
+		in.Line = input.line.name
+		input.line.rest(inputOf(*in))
+		s.inputs[in.ID] = input
+	}
+	for i := range w.Outputs {
+		o := &w.Outputs[i]
+		output := simOutput{wiring: *o, line: s.chip.add(fmt.Sprintf("output%d", i))}
+		o.Line = output.line.name
+		s.outputs[o.ID] = output
 	}
 	return w
+}
+
+func (s *Sim) rewireReader(i int, r *ReaderWiring) {
+	name := func(what string) string { return fmt.Sprintf("reader%d.%s", i, what) }
+	lines := simReader{wiring: *r, d0: s.chip.add(name("d0")), d1: s.chip.add(name("d1"))}
+	r.D0, r.D1 = lines.d0.name, lines.d1.name
+	spare := make([]string, len(r.Spare))
+	for j := range spare {
+		spare[j] = s.chip.add(name(fmt.Sprintf("spare%d", j))).name
+	}
+	r.Spare = spare
+	lines.led = s.optional(&r.LED, name("led"))
+	lines.buzzer = s.optional(&r.Buzzer, name("buzzer"))
+	lines.tamper = s.optional(&r.Tamper, name("tamper"))
+	lines.tamper.rest(tamperSpec(*r))
+	s.readers[r.ID] = lines
+}
+
+func (s *Sim) rewireDoor(i int, d *DoorWiring) {
+	name := func(what string) string { return fmt.Sprintf("door%d.%s", i, what) }
+	door := simDoor{wiring: *d, lock: s.chip.add(name("lock"))}
+	d.Lock = door.lock.name
+	door.contact = s.optional(&d.Contact, name("contact"))
+	door.rex = s.optional(&d.REX, name("rex"))
+	door.contact.rest(contactSpec(*d))
+	door.rex.rest(rexSpec(*d))
+	s.doors[d.ID] = door
+}
+
+// rest connects an input, where there is one, to the level that is not active.
+func (l *simLine) rest(s inputSpec) {
+	if l != nil {
+		level := !s.active
+		l.outside = &level
+	}
 }
 
 // optional makes a line for one that is wired.
@@ -135,7 +176,7 @@ func (s *Sim) send(reader string, frames ...wiegand.Bits) error {
 	if !ok {
 		return unknown("reader", reader, s.readers)
 	}
-	set := r.d0.set
+	set := r.set()
 	set.sending <- struct{}{}
 	defer func() { <-set.sending }()
 	for _, bits := range frames {
@@ -154,6 +195,13 @@ func (s *Sim) send(reader string, frames ...wiegand.Bits) error {
 	return nil
 }
 
+// set is the reader's lines as they are open now.
+func (r simReader) set() *simSet {
+	r.d0.chip.mu.Lock()
+	defer r.d0.chip.mu.Unlock()
+	return r.d0.set
+}
+
 // Stall makes the process get nothing from a reader until resume is called, as
 // on a panel that is too busy: bits pile up in the line queue, bursts run
 // together, and what doesn't fit is lost, the oldest first.
@@ -162,10 +210,11 @@ func (s *Sim) Stall(reader string) (resume func(), err error) {
 	if !ok {
 		return nil, fmt.Errorf("stall: %w", unknown("reader", reader, s.readers))
 	}
+	lines := r.set()
 	set := func(stalled bool) {
 		s.chip.mu.Lock()
 		defer s.chip.mu.Unlock()
-		r.d0.set.stalled = stalled
+		lines.stalled = stalled
 		s.chip.wake()
 	}
 	set(true)
@@ -178,7 +227,7 @@ func (s *Sim) Contact(door string, open bool) error {
 	if !ok {
 		return fmt.Errorf("contact: %w", unknown("door", door, s.doors))
 	}
-	return connect("contact", door, d.contact, contactSpec(d.wiring), open)
+	return connect("contact: door", door, d.contact, contactSpec(d.wiring), open)
 }
 
 // REX presses or lets go a door's REX.
@@ -187,15 +236,45 @@ func (s *Sim) REX(door string, pressed bool) error {
 	if !ok {
 		return fmt.Errorf("rex: %w", unknown("door", door, s.doors))
 	}
-	return connect("rex", door, d.rex, rexSpec(d.wiring), pressed)
+	return connect("rex: door", door, d.rex, rexSpec(d.wiring), pressed)
 }
 
-func connect(what, door string, line *simLine, spec inputSpec, active bool) error {
+// Tamper tampers with a reader, or ends that.
+func (s *Sim) Tamper(reader string, tampered bool) error {
+	r, ok := s.readers[reader]
+	if !ok {
+		return fmt.Errorf("tamper: %w", unknown("reader", reader, s.readers))
+	}
+	return connect("tamper: reader", reader, r.tamper, tamperSpec(r.wiring), tampered)
+}
+
+// Input makes an auxiliary input active, or not.
+func (s *Sim) Input(id string, active bool) error {
+	in, ok := s.inputs[id]
+	if !ok {
+		return unknown("input", id, s.inputs)
+	}
+	return connect("input", id, in.line, inputOf(in.wiring), active)
+}
+
+// Output reports whether an auxiliary output is on, by the level of its line;
+// false for an unknown one.
+func (s *Sim) Output(id string) bool {
+	o, ok := s.outputs[id]
+	if !ok {
+		return false
+	}
+	s.chip.mu.Lock()
+	defer s.chip.mu.Unlock()
+	return o.line.level() == o.wiring.level(true)
+}
+
+func connect(what, id string, line *simLine, spec inputSpec, active bool) error {
 	if line == nil {
-		return fmt.Errorf("%s: door %s has none wired", what, door)
+		return fmt.Errorf("%s %s has none wired", what, id)
 	}
 	if err := line.connect(gpio.Level(active == bool(spec.active))); err != nil {
-		return fmt.Errorf("%s: door %s: %w", what, door, err)
+		return fmt.Errorf("%s %s: %w", what, id, err)
 	}
 	return nil
 }

@@ -25,6 +25,8 @@ type simLine struct {
 	number int
 	name   string
 	taken  bool
+	holder string // of another program that has the line, if any
+	failed bool
 	output bool
 	driven gpio.Level
 	// outside is what the world connects: nothing lets the pull decide.
@@ -53,7 +55,11 @@ func (c *simChip) LineNames() []string {
 	return names
 }
 
-func (c *simChip) Holder(int) string { return "" }
+func (c *simChip) Holder(number int) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.lines[number].holder
+}
 
 func (c *simChip) Line(number int) line {
 	c.mu.Lock()
@@ -65,29 +71,61 @@ func (c *simChip) LineSet(spec lineSetSpec) (lineSet, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := &simSet{chip: c, cap: 16 * (len(spec.lines) + len(spec.spare)), sending: make(chan struct{}, 1)}
-	for i, name := range slices.Concat(spec.lines, spec.spare) {
+	for _, name := range slices.Concat(spec.lines, spec.spare) {
 		at := slices.IndexFunc(c.lines, func(l *simLine) bool { return l.name == name })
 		if at < 0 {
 			return nil, fmt.Errorf("line %s not found", name)
 		}
-		l := c.lines[at]
-		if l.taken {
-			return nil, errSimBusy
+		if err := c.lines[at].request(); err != nil {
+			return nil, err
 		}
-		l.set, l.pull = s, spec.pull
+		s.lines = append(s.lines, c.lines[at])
+	}
+	for i, l := range s.lines {
+		l.taken, l.set, l.pull = true, s, spec.pull
 		if i < len(spec.lines) {
 			l.edge = spec.edge
 		}
-		s.lines = append(s.lines, l)
-	}
-	for _, l := range s.lines {
-		l.taken = true
 	}
 	return s, nil
 }
 
-// errSimBusy is the kernel's text, which is all that periph hands on.
-var errSimBusy = fmt.Errorf("line_request ioctl: %s", "device or resource busy")
+// The kernel's texts, which are all that periph hands on.
+var (
+	errSimBusy = fmt.Errorf("line_request ioctl: %s", "device or resource busy")
+	errSimGone = fmt.Errorf("line ioctl: %s", "no such device")
+)
+
+// request tells whether the line can be had; the mutex is held.
+func (l *simLine) request() error {
+	switch {
+	case l.failed:
+		return errSimGone
+	case l.taken || l.holder != "":
+		return errSimBusy
+	}
+	return nil
+}
+
+// drivable tells whether the line can be moved; the mutex is held.
+func (l *simLine) drivable() error {
+	if l.taken && !l.failed && l.set == nil {
+		return nil
+	}
+	return l.request()
+}
+
+// fail makes the line as good as gone, or brings it back. What was open on it
+// stays useless, as it does in the kernel.
+func (l *simLine) fail(failed bool) {
+	l.chip.mu.Lock()
+	defer l.chip.mu.Unlock()
+	l.failed = failed
+	if failed && l.set != nil {
+		l.set.failed = true
+	}
+	l.chip.wake()
+}
 
 // wake ends the waits for a change; the mutex is held.
 func (c *simChip) wake() {
@@ -111,12 +149,13 @@ func (l *simLine) level() gpio.Level {
 func (l *simLine) connect(level gpio.Level) error {
 	l.chip.mu.Lock()
 	defer l.chip.mu.Unlock()
-	if l.set != nil && l.set.closed {
+	if l.set != nil && l.set.closed && !l.set.failed {
 		return os.ErrClosed
 	}
 	before := l.level()
 	l.outside = &level
-	if l.set == nil || l.level() == before {
+	// The world moves on while nobody can see it.
+	if l.set == nil || l.set.closed || l.level() == before {
 		return nil
 	}
 	edge := gpio.FallingEdge
@@ -132,8 +171,8 @@ func (l *simLine) connect(level gpio.Level) error {
 func (l *simLine) In(pull gpio.Pull, _ gpio.Edge) error {
 	l.chip.mu.Lock()
 	defer l.chip.mu.Unlock()
-	if l.set != nil {
-		return errSimBusy
+	if err := l.drivable(); err != nil {
+		return err
 	}
 	l.taken, l.output, l.pull = true, false, pull
 	return nil
@@ -142,8 +181,8 @@ func (l *simLine) In(pull gpio.Pull, _ gpio.Edge) error {
 func (l *simLine) Out(level gpio.Level) error {
 	l.chip.mu.Lock()
 	defer l.chip.mu.Unlock()
-	if l.set != nil {
-		return errSimBusy
+	if err := l.drivable(); err != nil {
+		return err
 	}
 	l.taken, l.output, l.driven = true, true, level
 	return nil
@@ -177,6 +216,7 @@ type simSet struct {
 	cap    int
 	halts  int
 	closed bool
+	failed bool
 
 	// sending is held by whoever sends bursts.
 	sending chan struct{}
@@ -214,6 +254,8 @@ func (s *simSet) WaitForEdge(timeout time.Duration) (int, gpio.Edge, error) {
 		switch {
 		case s.closed:
 			return 0, gpio.NoEdge, os.ErrClosed
+		case s.failed:
+			return 0, gpio.NoEdge, errSimGone
 		case s.halts != halts:
 			return 0, gpio.NoEdge, os.ErrDeadlineExceeded
 		case s.stalled:
@@ -256,6 +298,9 @@ func (s *simSet) Halt() error {
 func (s *simSet) Read(mask gpio.GPIOValue) (gpio.GPIOValue, error) {
 	s.chip.mu.Lock()
 	defer s.chip.mu.Unlock()
+	if s.failed {
+		return 0, errSimGone
+	}
 	var bits gpio.GPIOValue
 	for i, l := range s.lines {
 		if l.level() {
@@ -279,13 +324,16 @@ func (s *simSet) Close() error {
 // until waits for a condition, which is asked with the mutex held, as until
 // itself is called.
 func (s *simSet) until(ok func() bool) error {
-	for !s.closed && !ok() {
+	for !s.closed && !s.failed && !ok() {
 		changed := s.chip.changed
 		s.chip.mu.Unlock()
 		<-changed
 		s.chip.mu.Lock()
 	}
-	if s.closed {
+	switch {
+	case s.failed:
+		return errSimGone
+	case s.closed:
 		return os.ErrClosed
 	}
 	return nil

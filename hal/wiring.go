@@ -3,6 +3,8 @@ package hal
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 )
@@ -12,8 +14,10 @@ const (
 	DefaultSilence  = 40 * time.Millisecond
 	DefaultDebounce = 20 * time.Millisecond
 
-	minSilence, maxSilence   = 10 * time.Millisecond, time.Second
-	minDebounce, maxDebounce = time.Millisecond, time.Second
+	minSilence, maxSilence = 10 * time.Millisecond, time.Second
+	// Whatever is set between the two: what is active for longer than the upper
+	// is seen, what is shorter than the lower is not.
+	minDebounce, maxDebounce = 20 * time.Millisecond, 400 * time.Millisecond
 	// maxSpare is what a set of 64 lines has left.
 	maxSpare = 62
 )
@@ -23,15 +27,19 @@ const (
 type Wiring struct {
 	Readers []ReaderWiring
 	Doors   []DoorWiring
+	// Inputs and Outputs are what belongs to no reader and no door.
+	Inputs  []InputWiring
+	Outputs []OutputWiring
 }
 
-// Pull is the bias of a reader's lines.
+// Pull is the bias of a line. What the zero value means, its user says.
 type Pull string
 
-// The pulls. The zero value is PullUp.
+// The pulls.
 const (
-	// PullUp switches the chip's own pull-up on.
-	PullUp Pull = "up"
+	// PullUp and PullDown switch the chip's own resistor on.
+	PullUp   Pull = "up"
+	PullDown Pull = "down"
 	// PullNone leaves the bias as the system set it, for boards that bring their
 	// own pull-ups.
 	PullNone Pull = "none"
@@ -47,7 +55,7 @@ type ReaderWiring struct {
 	// watched, only to lengthen the kernel's queue: by 16 events each, from 32.
 	// With fewer than two, a stalled process can lose the start of a frame.
 	Spare []string
-	// Pull is the bias of all these lines; empty is PullUp.
+	// Pull is the bias of all these lines, PullUp or PullNone; empty is PullUp.
 	Pull Pull
 	// Silence ends a frame: 10 ms to 1 s, 0 for DefaultSilence. Too short cuts
 	// frames of slow readers, too long joins quick key presses.
@@ -56,6 +64,17 @@ type ReaderWiring struct {
 	// otherwise.
 	LED, Buzzer                   string
 	LEDActiveLow, BuzzerActiveLow bool
+	// Patterns are what the indications look like here; one that is left out has
+	// its default.
+	Patterns map[Indication]Pattern
+	// Tamper is the reader's tamper contact, if there is one: an input of its own,
+	// so that its edges take no room from the bits. The usual contact opens when
+	// the reader is tampered with: high means tampered, unless TamperActiveLow is
+	// set. It is pulled to the level that means tampered, so that a cut wire reads
+	// as tampered, unless TamperPull says otherwise.
+	Tamper          string
+	TamperActiveLow bool
+	TamperPull      Pull
 }
 
 // LockKind says what current does to a lock.
@@ -95,40 +114,66 @@ type DoorWiring struct {
 	// REXPressedHigh is set when high means pressed. The usual button closes to
 	// ground: low means pressed.
 	REXPressedHigh bool
-	// ContactDebounce and REXDebounce are how long a level must hold to count: 1
-	// ms to 1 s, 0 for DefaultDebounce.
+	// ContactDebounce and REXDebounce are how long a level must hold to count: 20
+	// to 400 ms, 0 for DefaultDebounce.
 	ContactDebounce, REXDebounce time.Duration
+}
+
+// InputWiring is one auxiliary input: a fire relay, a tamper switch, a button.
+type InputWiring struct {
+	// ID is the input's name, unique among inputs.
+	ID string
+	// Line is needed.
+	Line string
+	// ActiveLow is set when low means active.
+	ActiveLow bool
+	// Supervised has the line pulled to the level that means active, so that a cut
+	// wire reads as active. Otherwise it is pulled to the other, where a cut wire
+	// goes unseen.
+	Supervised bool
+	// Pull is the bias in place of the one that Supervised asks for; empty is that.
+	Pull Pull
+	// Debounce is how long a level must hold to count: 20 to 400 ms, 0 for
+	// DefaultDebounce.
+	Debounce time.Duration
+}
+
+// OutputWiring is one auxiliary output. It rests off.
+type OutputWiring struct {
+	// ID is the output's name, unique among outputs.
+	ID string
+	// Line is needed.
+	Line string
+	// ActiveLow is set when low means on.
+	ActiveLow bool
 }
 
 // Validate reports every fault of the wiring at once, or nil. Whether the lines
 // exist only Open can tell.
 func (w Wiring) Validate() error {
 	v := validator{used: map[string]string{}}
-	ids := map[string]bool{}
-	for i, r := range w.Readers {
-		v.where = fmt.Sprintf("reader %q", r.ID)
-		if r.ID == "" {
-			v.where = fmt.Sprintf("reader %d", i+1)
-			v.fault("it has no id")
-		} else if ids[r.ID] {
-			v.fault("another reader has this id")
-		}
-		ids[r.ID] = true
-		v.reader(r)
-	}
-	clear(ids)
-	for i, d := range w.Doors {
-		v.where = fmt.Sprintf("door %q", d.ID)
-		if d.ID == "" {
-			v.where = fmt.Sprintf("door %d", i+1)
-			v.fault("it has no id")
-		} else if ids[d.ID] {
-			v.fault("another door has this id")
-		}
-		ids[d.ID] = true
-		v.door(d)
-	}
+	each(&v, "reader", w.Readers, func(r ReaderWiring) string { return r.ID }, v.reader)
+	each(&v, "door", w.Doors, func(d DoorWiring) string { return d.ID }, v.door)
+	each(&v, "input", w.Inputs, func(i InputWiring) string { return i.ID }, v.input)
+	each(&v, "output", w.Outputs, func(o OutputWiring) string { return o.ID }, func(o OutputWiring) { v.line("line", o.Line, true) })
 	return errors.Join(v.faults...)
+}
+
+// each checks the ids of a kind of part, and each part.
+func each[T any](v *validator, kind string, all []T, id func(T) string, check func(T)) {
+	ids := map[string]bool{}
+	for i, part := range all {
+		id := id(part)
+		v.where = fmt.Sprintf("%s %q", kind, id)
+		if id == "" {
+			v.where = fmt.Sprintf("%s %d", kind, i+1)
+			v.fault("it has no id")
+		} else if ids[id] {
+			v.fault("another %s has this id", kind)
+		}
+		ids[id] = true
+		check(part)
+	}
 }
 
 // validator collects faults and who uses which line.
@@ -153,12 +198,33 @@ func (v *validator) reader(r ReaderWiring) {
 	}
 	v.line("led", r.LED, false)
 	v.line("buzzer", r.Buzzer, false)
+	v.line("tamper", r.Tamper, false)
 	switch r.Pull {
 	case "", PullUp, PullNone:
 	default:
 		v.fault("pull %q: want %q or %q", r.Pull, PullUp, PullNone)
 	}
+	v.pull("tamper pull", r.TamperPull)
 	v.duration("silence", r.Silence, minSilence, maxSilence)
+	for _, i := range slices.Sorted(maps.Keys(r.Patterns)) {
+		if err := r.Patterns[i].check(i); err != nil {
+			v.fault("indication %s: %w", i, err)
+		}
+	}
+}
+
+func (v *validator) input(i InputWiring) {
+	v.line("line", i.Line, true)
+	v.pull("pull", i.Pull)
+	v.duration("debounce", i.Debounce, minDebounce, maxDebounce)
+}
+
+func (v *validator) pull(what string, p Pull) {
+	switch p {
+	case "", PullUp, PullDown, PullNone:
+	default:
+		v.fault("%s %q: want %q, %q or %q", what, p, PullUp, PullDown, PullNone)
+	}
 }
 
 func (v *validator) door(d DoorWiring) {
