@@ -59,10 +59,12 @@ const (
 	BadEnvelope      EventType = 340
 	ReaderFault      EventType = 350
 	BadRead          EventType = 351 // a frame that fits none of the reader's formats
+	OutputFault      EventType = 352
+	InputFault       EventType = 353
 	ReaderHealth     EventType = 354 // its new state and why, in the detail
 	ReaderHint       EventType = 355 // how a reader may be declared or wired wrong
-	InputFault       EventType = 353
-	OutputFault      EventType = 352
+	InputActive      EventType = 356 // an auxiliary input
+	InputInactive    EventType = 357
 	KeypadLockedOut  EventType = 360
 	KeyLockedOut     EventType = 361
 )
@@ -95,6 +97,7 @@ var eventTexts = map[EventType]string{
 	PolicyReloaded: "configuration reloaded", PolicyRefused: "configuration refused", ClockChanged: "clock state changed",
 	StoreQuarantined: "damaged key store put aside", EventsDropped: "events dropped, journal full", StoreReadOnly: "store is read-only",
 	BadEnvelope: "undecodable message dropped", ReaderFault: "reader fault", BadRead: "unreadable card", OutputFault: "lock output fault", InputFault: "input fault",
+	InputActive: "input active", InputInactive: "input inactive",
 	ReaderHealth: "reader health changed", ReaderHint: "reader declared or wired wrong?",
 	KeypadLockedOut: "keypad locked out", KeyLockedOut: "PIN locked out",
 }

@@ -137,7 +137,7 @@ func TestFullFile(t *testing.T) {
 	if diff := cmp.Diff(want, c, ignorePolicy); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	matchers := []access.Matcher{{Technology: access.MC, Match: access.Full}, {Match: access.Number}, {Technology: access.MD, Match: access.Full}}
+	matchers := []access.Matcher{{Technology: access.MC, Match: access.Full}, {Match: access.Number}, {Technology: access.MD, Match: access.High32}}
 	if diff := cmp.Diff(matchers, c.Matchers()); diff != "" {
 		t.Errorf("matchers -want +got:\n%s", diff)
 	}

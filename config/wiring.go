@@ -79,12 +79,13 @@ type Reader struct {
 	Silence time.Duration `toml:"silence"`
 }
 
-// Matcher gives what the reader declares about its cards. The last 4 bytes of a
-// serial number are its low 32 bits; the first 4 are none of its low bits, so
-// that a reader of these needs Part as well.
+// Matcher gives what the reader declares about its cards.
 func (r *Reader) Matcher() access.Matcher {
 	m := access.Matcher{Technology: r.Technology, Match: r.Match}
-	if r.Part == wiegand.Last4 {
+	switch r.Part {
+	case wiegand.First4:
+		m.Match = access.High32
+	case wiegand.Last4:
 		m.Match = access.Low32
 	}
 	return m

@@ -35,6 +35,8 @@ const (
 	SignalGranted   Signal = "granted"
 	SignalDenied    Signal = "denied"
 	SignalPINWanted Signal = "pin_wanted"
+	SignalLocked    Signal = "locked_down"
+	SignalIdentify  Signal = "identify"
 )
 
 // Reader is a card reader, with or without a keypad.
@@ -95,9 +97,12 @@ type DoorState struct {
 	ID         string
 	Mode       access.DoorMode
 	Alarm      access.DoorAlarm
+	Physical   access.DoorPhysicalState
 	HasContact bool
 	Open       bool
 	Released   bool
+	Fire       bool
+	REXStuck   bool
 	LockFault  string // why the lock's output could not be driven, "" when it could
 }
 
@@ -112,6 +117,7 @@ type ReaderWiring struct {
 	Part     wiegand.Part
 	Keypad   wiegand.Encoding  // "" for none
 	Buffered *wiegand.Buffered // a keypad that sends whole codes, nil for none
+	Tamper   Input             // nil for none
 }
 
 // DoorWiring is a door with its devices; Contact and REX may be nil.
@@ -120,12 +126,34 @@ type DoorWiring struct {
 	Lock          Lock
 	Contact, REX  Input
 	RelockOnClose bool
+	REXAction     access.REXAction
+	FireRelease   bool
+}
+
+// InputKind is what an auxiliary input means.
+type InputKind string
+
+// The kinds of auxiliary input. Fire reaches every door, Lockdown locks every
+// door down while it is active, Tamper and Aux are told.
+const (
+	Fire     InputKind = "fire"
+	Lockdown InputKind = "lockdown"
+	Tamper   InputKind = "tamper"
+	Aux      InputKind = "aux"
+)
+
+// InputWiring is an input that belongs to no door and no reader.
+type InputWiring struct {
+	ID     string
+	Kind   InputKind
+	Device Input
 }
 
 // Options are what a controller needs.
 type Options struct {
 	Readers  []ReaderWiring
 	Doors    []DoorWiring
+	Inputs   []InputWiring
 	Policy   *access.Policy
 	Store    Store
 	Clock    func() access.Clock
@@ -157,12 +185,13 @@ type Controller struct {
 	mu       sync.Mutex // guards the rest
 	states   map[string]DoorState
 	health   map[string]wiegand.HealthReport // of the readers
+	inputs   map[string]bool                 // auxiliary inputs that are active
 	lockouts map[string]access.Lockout       // those that the store could not keep
 }
 
 // New makes a controller; nothing moves before Run.
 func New(o Options) *Controller {
-	c := &Controller{opts: o, started: time.Now(), doors: map[string]*door{}, states: map[string]DoorState{}, lockouts: map[string]access.Lockout{}, health: map[string]wiegand.HealthReport{}}
+	c := &Controller{opts: o, started: time.Now(), doors: map[string]*door{}, states: map[string]DoorState{}, lockouts: map[string]access.Lockout{}, health: map[string]wiegand.HealthReport{}, inputs: map[string]bool{}}
 	c.policy.Store(o.Policy)
 	c.journal = newRecorder(o.Store, o.Observer, o.Log)
 	for _, w := range o.Doors {
@@ -195,6 +224,9 @@ func (c *Controller) Run(ctx context.Context) error {
 	}
 	for _, p := range c.points {
 		g.Go(func() error { return p.run(ctx) })
+	}
+	for _, in := range c.opts.Inputs {
+		g.Go(func() error { return c.input(ctx, in) })
 	}
 	err := g.Wait()
 	if c.opts.AtRest != nil {
@@ -288,12 +320,38 @@ func (c *Controller) stamp(e access.Event) access.Event {
 
 func (c *Controller) setState(s DoorState) {
 	c.mu.Lock()
-	changed := c.states[s.ID] != s
+	was := c.states[s.ID]
 	c.states[s.ID] = s
 	c.mu.Unlock()
-	if changed {
+	if was != s {
 		c.opts.Observer.DoorChanged(s)
 	}
+	if locked := s.Mode == access.LockedDown; locked != (was.Mode == access.LockedDown) {
+		for _, p := range c.points {
+			if ap := c.policy.Load().PointOf(p.w.ID); ap != nil && ap.Door == s.ID {
+				p.idle(locked)
+			}
+		}
+	}
+}
+
+// Identify shows a reader to somebody who looks for it; false when there is no
+// such reader.
+func (c *Controller) Identify(reader string) bool {
+	for _, p := range c.points {
+		if p.w.ID == reader {
+			p.w.Device.Indicate(SignalIdentify)
+			return true
+		}
+	}
+	return false
+}
+
+// Active reports whether an auxiliary input is active.
+func (c *Controller) Active(input string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.inputs[input]
 }
 
 func (c *Controller) doorMode(id string) access.DoorMode {

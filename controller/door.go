@@ -2,9 +2,8 @@ package controller
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
+	"log/slog"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -40,7 +39,7 @@ func newDoor(c *Controller, w DoorWiring) *door {
 	}
 	return &door{
 		c: c, w: w, in: make(chan doorMessage, inbox),
-		state: access.NewDoor(access.DoorConfig{Times: times, HasContact: w.Contact != nil, RelockOnClose: w.RelockOnClose}),
+		state: access.NewDoor(access.DoorConfig{Times: times, HasContact: w.Contact != nil, RelockOnClose: w.RelockOnClose, REX: w.REXAction, FireRelease: w.FireRelease}),
 	}
 }
 
@@ -63,43 +62,17 @@ func (d *door) grant(extended bool) {
 func (d *door) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	if d.w.Contact != nil {
-		g.Go(func() error { return d.watch(ctx, d.w.Contact, "contact", d.contact, d.contactFault) })
+		g.Go(func() error { return d.c.watch(ctx, d.w.Contact, d.log("contact"), d.contact, d.contactFault) })
 	}
 	if d.w.REX != nil {
-		g.Go(func() error { return d.watch(ctx, d.w.REX, "exit button", d.rex, d.rexFault) })
+		g.Go(func() error { return d.c.watch(ctx, d.w.REX, d.log("exit button"), d.rex, d.rexFault) })
 	}
 	g.Go(func() error { return d.loop(ctx) })
 	return g.Wait()
 }
 
-// watch hands an input's changes to the door for as long as it lives. A fault
-// of one input is told once and tried again: it must not take the door down.
-// The first level, at the start and after a fault, is not a change.
-func (d *door) watch(ctx context.Context, in Input, what string, tell func(active, first bool), fault func(error)) error {
-	log := d.c.opts.Log.With("door", d.w.ID, "input", what)
-	first, faulty := true, false
-	for {
-		active, err := in.Next(ctx)
-		switch {
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case err != nil:
-			if !faulty {
-				log.Error("read input", "error", err)
-				fault(err)
-			}
-			faulty, first = true, true
-			if errors.Is(err, os.ErrClosed) {
-				return nil
-			}
-			if !sleep(ctx, time.Second) {
-				return ctx.Err()
-			}
-			continue
-		}
-		tell(active, first)
-		first, faulty = false, false
-	}
+func (d *door) log(input string) *slog.Logger {
+	return d.c.opts.Log.With("door", d.w.ID, "input", input)
 }
 
 func (d *door) tell(k access.DoorInputKind) { d.send(doorMessage{input: &access.DoorInput{Kind: k}}) }
@@ -194,7 +167,8 @@ func (d *door) apply(out access.DoorOutput, timer *time.Timer) {
 	timer.Reset(wait)
 	d.c.setState(DoorState{
 		ID: d.w.ID, Mode: d.state.Mode(now), Alarm: d.state.Alarm(), HasContact: d.w.Contact != nil,
-		Open: d.state.Open(), Released: out.Release, LockFault: fault,
+		Physical: d.state.Physical(), Open: d.state.Open(), Released: out.Release, LockFault: fault,
+		Fire: d.state.Fire(), REXStuck: d.state.REXStuck(),
 	})
 }
 

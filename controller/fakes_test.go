@@ -194,6 +194,7 @@ func (o *observed) Recorded(e access.Event) {
 	defer o.mu.Unlock()
 	o.events = append(o.events, e)
 }
+
 func (o *observed) DoorChanged(d DoorState) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -234,18 +235,19 @@ func (o *observed) sightings() []Sighting {
 
 // bench is a panel of two doors: front takes card or code, lab card and PIN.
 type bench struct {
-	t                  *testing.T
-	c                  *Controller
-	store              *fakeStore
-	obs                *observed
-	front, lab         *fakeReader
-	gate, uid          *fakeReader
-	frontLock, labLock *fakeLock
-	contact, rex       *fakeInput
-	clock              func() access.Clock
-	atRest             int
-	cards              []string // identifications of all keys, for hints
-	stop               func()
+	t                           *testing.T
+	c                           *Controller
+	store                       *fakeStore
+	obs                         *observed
+	front, lab                  *fakeReader
+	gate, uid                   *fakeReader
+	frontLock, labLock          *fakeLock
+	contact, rex                *fakeInput
+	fire, lockdown, aux, tamper *fakeInput
+	clock                       func() access.Clock
+	atRest                      int
+	cards                       []string // identifications of all keys, for hints
+	stop                        func()
 }
 
 var level = access.ID{1}
@@ -276,20 +278,26 @@ func run(t *testing.T, f func(b *bench)) {
 			t: t, store: newFakeStore(), obs: &observed{}, front: newFakeReader(), lab: newFakeReader(),
 			gate: newFakeReader(), uid: newFakeReader(),
 			frontLock: &fakeLock{}, labLock: &fakeLock{}, contact: newFakeInput(false), rex: newFakeInput(false),
+			fire: newFakeInput(false), lockdown: newFakeInput(false), aux: newFakeInput(false), tamper: newFakeInput(false),
 		}
 		b.clock = func() access.Clock { return access.Trusted(time.Now()) }
 		raw40, raw32, h10301 := format(t, "raw40"), format(t, "raw32"), format(t, "H10301")
 		em := access.Matcher{Technology: access.EM, Match: access.Full}
 		b.c = New(Options{
 			Readers: []ReaderWiring{
-				{ID: "front", Device: b.front, Formats: []wiegand.Format{raw40}, Matcher: em, Keypad: wiegand.FourBit},
+				{ID: "front", Device: b.front, Formats: []wiegand.Format{raw40}, Matcher: em, Keypad: wiegand.FourBit, Tamper: b.tamper},
 				{ID: "lab", Device: b.lab, Formats: []wiegand.Format{raw40}, Matcher: em, Keypad: wiegand.EightBit},
 				{ID: "gate", Device: b.gate, Formats: []wiegand.Format{h10301}, Matcher: access.Matcher{Technology: access.EM, Match: access.Low24}, Buffered: &wiegand.Buffered{Facility: 255}},
 				{ID: "uid", Device: b.uid, Formats: []wiegand.Format{raw32}, Matcher: access.Matcher{Technology: access.MD, Match: access.High32}, Order: wiegand.LSB, Part: wiegand.First4},
 			},
 			Doors: []DoorWiring{
 				{ID: "front", Lock: b.frontLock, Contact: b.contact, REX: b.rex},
-				{ID: "lab", Lock: b.labLock},
+				{ID: "lab", Lock: b.labLock, FireRelease: true},
+			},
+			Inputs: []InputWiring{
+				{ID: "fire", Kind: Fire, Device: b.fire},
+				{ID: "lockdown", Kind: Lockdown, Device: b.lockdown},
+				{ID: "bell", Kind: Aux, Device: b.aux},
 			},
 			Policy: policy(t), Store: b.store, Clock: func() access.Clock { return b.clock() }, Observer: b.obs,
 			AtRest: func() error { b.atRest++; _ = b.frontLock.Set(false); _ = b.labLock.Set(false); return nil },

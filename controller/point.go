@@ -35,6 +35,7 @@ type point struct {
 
 	swap     wiegand.SwapWatch
 	health   *wiegand.Health
+	tampers  chan bool
 	searches chan search // a hint is looked for, one at a time
 	lastHint time.Duration
 }
@@ -49,6 +50,7 @@ func newPoint(c *Controller, w ReaderWiring) *point {
 	p := &point{
 		c: c, w: w, frames: make(chan wiegand.Frame, 16), entry: wiegand.NewEntry(0),
 		health: wiegand.NewHealth(c.mono(), wiegand.DefaultHealthRules()), searches: make(chan search, 1),
+		tampers: make(chan bool, 16),
 	}
 	c.health[w.ID] = p.health.Report()
 	return p
@@ -59,6 +61,11 @@ func (p *point) run(ctx context.Context) error {
 	g.Go(func() error { return p.read(ctx) })
 	g.Go(func() error { return p.loop(ctx) })
 	g.Go(func() error { return p.search(ctx) })
+	if p.w.Tamper != nil {
+		g.Go(func() error {
+			return p.c.watch(ctx, p.w.Tamper, p.c.opts.Log.With("reader", p.w.ID, "input", "tamper"), p.tamper, p.tamperFault)
+		})
+	}
 	return g.Wait()
 }
 
@@ -103,6 +110,8 @@ func (p *point) loop(ctx context.Context) error {
 			return ctx.Err()
 		case f := <-p.frames:
 			p.frame(ctx, f)
+		case open := <-p.tampers:
+			p.healthy(p.health.Tamper(p.c.mono(), open))
 		case <-timer.C:
 		}
 		p.expire()
@@ -132,7 +141,7 @@ func (p *point) expire() {
 	now := p.c.mono()
 	p.healthy(p.health.Tick(now))
 	if p.entry.Expire(now) && p.card == nil {
-		p.w.Device.Indicate(SignalIdle)
+		p.idle(p.lockedDown())
 	}
 	if p.card != nil && now >= p.card.until {
 		p.giveUp()

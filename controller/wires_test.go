@@ -149,3 +149,79 @@ func (b *bench) give24(value uint64, id access.ID) {
 		b.store.keys[access.CardCredential(access.EM, 24, value)] = []access.Key{{ID: id, Type: access.Proximity, State: access.Enabled, Levels: []access.ID{level}}}
 	})
 }
+
+func TestFireReachesEveryDoor(t *testing.T) {
+	run(t, func(b *bench) {
+		fire := func(t access.EventType, door string) told { return told{t, "", door, access.ID{}, ""} }
+		b.fire.levels <- true
+		synctest.Wait()
+		if !b.labLock.get() || b.frontLock.get() {
+			t.Fatal("fire releases the doors that say so, and those alone")
+		}
+		got := b.obs.take()
+		slices.SortFunc(got, func(a, c told) int { return strings.Compare(a.door, c.door) })
+		if want := []told{fire(access.FireAlarm, "front"), fire(access.FireAlarm, "lab")}; !slices.Equal(got, want) {
+			t.Fatalf("events %+v, want %+v", got, want)
+		}
+		b.fire.levels <- false
+		synctest.Wait()
+		if b.labLock.get() || len(b.obs.take()) != 2 {
+			t.Fatal("the end of a fire is not the end of its release, or is not told")
+		}
+	})
+}
+
+func TestLockdownInput(t *testing.T) {
+	run(t, func(b *bench) {
+		b.give(cardA, keyA, "")
+		b.lockdown.levels <- true
+		synctest.Wait()
+		if s := b.front.last(); s != SignalLocked {
+			t.Errorf("the reader shows %q", s)
+		}
+		b.obs.take()
+		b.badge(b.front, cardA)
+		b.want("badge", told{access.Denied, access.ReasonLockedDown, "front", access.ID{}, "0001234567890"})
+		if err := b.c.Unlock(b.t.Context(), "front"); err == nil || b.frontLock.get() {
+			t.Fatal("an operator's unlock passes a lockdown")
+		}
+		b.rex.levels <- true
+		synctest.Wait()
+		if !b.frontLock.get() {
+			t.Fatal("the exit button does not work in lockdown")
+		}
+		b.pass(time.Minute)
+		b.rex.levels <- false
+		b.lockdown.levels <- false
+		synctest.Wait()
+		if s := b.front.last(); s != SignalIdle {
+			t.Errorf("after lockdown the reader shows %q", s)
+		}
+		b.badge(b.front, cardA)
+		if !b.frontLock.get() {
+			t.Fatal("the card stays out after the lockdown")
+		}
+	})
+}
+
+func TestAuxiliaryAndTamper(t *testing.T) {
+	run(t, func(b *bench) {
+		b.aux.levels <- true
+		synctest.Wait()
+		b.want("aux", told{access.InputActive, "", "", access.ID{}, ""})
+		if !b.c.Active("bell") {
+			t.Error("the input is not active")
+		}
+		b.aux.levels <- false
+		synctest.Wait()
+		b.want("aux", told{access.InputInactive, "", "", access.ID{}, ""})
+		b.tamper.levels <- true
+		synctest.Wait()
+		if h := b.c.Health("front"); h.State != wiegand.HealthTampered {
+			t.Errorf("health %+v", h)
+		}
+		if b.c.Identify("nobody") || !b.c.Identify("front") || b.front.last() != SignalIdentify {
+			t.Error("identify does not reach its reader")
+		}
+	})
+}

@@ -64,8 +64,10 @@ func TestApplyRules(t *testing.T) {
 			{1, one(access.Update{Revision: 1, ID: testID(1), Op: 9}), nil, 1, 1, []brief{{1, 1, invalid}}},
 		},
 		"codes": {
-			{1, one(put(1, 1, 0, code("1234")), put(2, 2, 0, code("12345")), put(3, 3, 0, code("1234"))), nil, 3, 3,
-				[]brief{{1, 1, ""}, {2, 2, access.InvalidCodeSize}, {3, 3, inUse}}},
+			{
+				1, one(put(1, 1, 0, code("1234")), put(2, 2, 0, code("12345")), put(3, 3, 0, code("1234"))), nil, 3, 3,
+				[]brief{{1, 1, ""}, {2, 2, access.InvalidCodeSize}, {3, 3, inUse}},
+			},
 		},
 		"lower claim takes over, both told": {
 			{1, one(put(1, 5, 11)), nil, 1, 1, []brief{{1, 5, ""}}},

@@ -27,8 +27,6 @@ var (
 
 var sameIdentification = cmp.Comparer(func(a, b access.Identification) bool { return a == b })
 
-func pin(s string) *string { return &s }
-
 // golden is an example of each message: all that it can say, and the least.
 var golden = []struct {
 	file string
@@ -52,7 +50,7 @@ var golden = []struct {
 	{"reported-minimal.json", Reported{BootID: boot, ConnSeq: 1}, read[Reported]},
 	{"keys-change.json", Changes{Epoch: 3, Changes: []Change{
 		{Revision: 42, Op: OpPut, ID: keyA, Claim: 17, Key: Encode(Key{
-			Identification: "0001234567890", Type: "proximity", State: "enabled", PIN: pin("1234"),
+			Identification: "0001234567890", Type: "proximity", State: "enabled", PIN: new("1234"),
 			ValidFrom: "2020-09-01T00:00:00Z", ValidTo: "2020-10-01T14:00:00Z",
 			AccessLevels: []string{level.String()}, PersonID: who.String(), Options: []string{"extended", "pin_exempt"},
 		})},

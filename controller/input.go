@@ -1,0 +1,117 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"time"
+
+	"postern/access"
+)
+
+// watch hands an input's levels on for as long as it lives. A fault is told once
+// and tried again: it must not take a door down. The first level, at the start
+// and after a fault, is not a change.
+func (c *Controller) watch(ctx context.Context, in Input, log *slog.Logger, tell func(active, first bool), fault func(error)) error {
+	first, faulty := true, false
+	for {
+		active, err := in.Next(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil:
+			if !faulty {
+				log.Error("read input", "error", err)
+				fault(err)
+			}
+			faulty, first = true, true
+			if errors.Is(err, os.ErrClosed) {
+				return nil
+			}
+			if !sleep(ctx, time.Second) {
+				return ctx.Err()
+			}
+			continue
+		}
+		tell(active, first)
+		first, faulty = false, false
+	}
+}
+
+// input runs one auxiliary input.
+func (c *Controller) input(ctx context.Context, w InputWiring) error {
+	fault := func(err error) {
+		c.Note(access.Event{Type: access.InputFault, Detail: clip("input " + w.ID + ": " + err.Error())})
+	}
+	return c.watch(ctx, w.Device, c.opts.Log.With("input", w.ID), func(active, first bool) {
+		c.mu.Lock()
+		c.inputs[w.ID] = active
+		c.mu.Unlock()
+		c.act(w, active, first)
+	}, fault)
+}
+
+// act does what an auxiliary input means. Fire, lockdown and tamper count also
+// when they are active from the start.
+func (c *Controller) act(w InputWiring, active, first bool) {
+	switch w.Kind {
+	case Fire:
+		c.tellDoors(active, access.DoorInput{Kind: access.DoorFireOn}, access.DoorInput{Kind: access.DoorFireOff})
+	case Lockdown:
+		if active || !first {
+			c.tellDoors(active, access.DoorInput{Kind: access.DoorSetMode, Mode: access.LockedDown}, access.DoorInput{Kind: access.DoorClearMode})
+		}
+	case Tamper:
+		if active || !first {
+			c.Note(access.Event{Type: pick(active, access.Tampered, access.TamperEnded), Detail: "input " + w.ID})
+		}
+	default:
+		if !first {
+			c.Note(access.Event{Type: pick(active, access.InputActive, access.InputInactive), Detail: "input " + w.ID})
+		}
+	}
+}
+
+func (c *Controller) tellDoors(active bool, on, off access.DoorInput) {
+	in := pick(active, on, off)
+	for _, d := range c.doors {
+		d.send(doorMessage{input: &in})
+	}
+}
+
+func pick[T any](first bool, a, b T) T {
+	if first {
+		return a
+	}
+	return b
+}
+
+func (p *point) tamper(open, _ bool) {
+	for {
+		select {
+		case p.tampers <- open:
+			return
+		default:
+		}
+		select {
+		case <-p.tampers: // a contact that chatters: only its last level counts
+		default:
+		}
+	}
+}
+
+func (p *point) tamperFault(err error) {
+	p.c.Note(access.Event{Type: access.InputFault, Detail: clip("tamper of reader " + p.w.ID + ": " + err.Error())})
+}
+
+// lockedDown reports whether the reader's door is locked down.
+func (p *point) lockedDown() bool {
+	ap := p.c.policy.Load().PointOf(p.w.ID)
+	return ap != nil && p.c.doorMode(ap.Door) == access.LockedDown
+}
+
+// idle shows what a reader shows at rest.
+func (p *point) idle(locked bool) {
+	p.w.Device.Indicate(pick(locked, SignalLocked, SignalIdle))
+}
