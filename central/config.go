@@ -1,0 +1,212 @@
+package central
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+)
+
+// Config is what postern-central is told by its configuration file.
+type Config struct {
+	// Listen is the host:port of the HTTP API. It speaks plain HTTP: put a proxy
+	// with TLS before it, or keep it on loopback. Default 127.0.0.1:8080.
+	Listen string `toml:"listen"`
+	// Database is the path of a SQLite file, or a postgres:// URL. Required.
+	Database string `toml:"database"`
+	// SecretKeyFile holds the key under which codes and PINs are sealed; made
+	// when absent and the database is new. Required. Without it the database is
+	// worthless: back it up, elsewhere than the database.
+	SecretKeyFile string `toml:"secret_key_file"`
+	// LogLevel is debug, info, warn or error. Default info.
+	LogLevel string `toml:"log_level"`
+	// RateLimit is the requests a second of one API key. Default 50.
+	RateLimit int          `toml:"rate_limit"`
+	MQTT      MQTTConfig   `toml:"mqtt"`
+	Broker    BrokerConfig `toml:"broker"`
+}
+
+// MQTTConfig says how to reach the broker.
+type MQTTConfig struct {
+	// Broker is tcp://host:1883 or ssl://host:8883. Default: the embedded one.
+	Broker string `toml:"broker"`
+	// Username and PasswordFile (the password alone, mode 0600) log in.
+	Username     string `toml:"username"`
+	PasswordFile string `toml:"password_file"`
+	// CA is a PEM file of authorities to trust instead of the system's.
+	CA string `toml:"ca"`
+	// Cert and Key are PEM files of a client certificate.
+	Cert string `toml:"cert"`
+	Key  string `toml:"key"`
+}
+
+// BrokerConfig is the embedded broker.
+type BrokerConfig struct {
+	// Listen is its host:port; none is started when it is empty. Default empty.
+	Listen string `toml:"listen"`
+	// PasswordFile has lines of user:password, the user being a panel's system
+	// id, or central's own mqtt.username. Needed unless Listen is on loopback.
+	PasswordFile string `toml:"password_file"`
+}
+
+// DefaultConfig is a configuration that lacks only what is required.
+func DefaultConfig() Config {
+	return Config{Listen: "127.0.0.1:8080", LogLevel: "info", RateLimit: DefaultRateLimit}
+}
+
+// maxConfig is the most bytes of a configuration file.
+const maxConfig = 1 << 20
+
+// LoadConfig reads a configuration file over the defaults. Every member that is
+// not known is an error with its line. It does not Validate.
+func LoadConfig(path string) (Config, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return Config{}, fmt.Errorf("read configuration: %w", err)
+	}
+	c, err := ParseConfig(data)
+	if err != nil {
+		return Config{}, fmt.Errorf("%s:%w", path, err)
+	}
+	return c, nil
+}
+
+// ParseConfig is LoadConfig without the file. Its errors begin with the line.
+func ParseConfig(data []byte) (Config, error) {
+	c := DefaultConfig()
+	if len(data) > maxConfig {
+		return Config{}, errors.New("1: the file is too large")
+	}
+	dec := toml.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	err := dec.Decode(&c)
+	var missing *toml.StrictMissingError
+	var bad *toml.DecodeError
+	switch {
+	case errors.As(err, &missing) && len(missing.Errors) > 0:
+		var faults []error
+		for i := range missing.Errors {
+			row, _ := missing.Errors[i].Position()
+			faults = append(faults, fmt.Errorf("%d: %s is not known here", row, strings.Join(missing.Errors[i].Key(), ".")))
+		}
+		return Config{}, errors.Join(faults...)
+	case errors.As(err, &bad):
+		row, _ := bad.Position()
+		return Config{}, fmt.Errorf("%d: %s", row, strings.TrimPrefix(bad.Error(), "toml: "))
+	case err != nil:
+		return Config{}, fmt.Errorf("1: %w", err)
+	}
+	return c, nil
+}
+
+// ValidateStore lists what is wrong with the members that every command needs.
+func (c Config) ValidateStore() error {
+	var faults []error
+	if c.Database == "" {
+		faults = append(faults, errors.New("database: is required (the path of a SQLite file, or a postgres:// URL)"))
+	}
+	if c.SecretKeyFile == "" {
+		faults = append(faults, errors.New("secret_key_file: is required (made when it is absent)"))
+	}
+	if _, err := c.Level(); err != nil {
+		faults = append(faults, err)
+	}
+	return errors.Join(faults...)
+}
+
+// Validate lists every fault at once; it looks at no file.
+func (c Config) Validate() error {
+	faults := []error{c.ValidateStore()}
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+		fault("listen: %q is not host:port", c.Listen)
+	}
+	if c.RateLimit < 1 || c.RateLimit > 1_000_000 {
+		fault("rate_limit: want 1 to 1000000 requests a second")
+	}
+	if b := c.Broker.Listen; b != "" {
+		if _, _, err := net.SplitHostPort(b); err != nil {
+			fault("broker.listen: %q is not host:port", b)
+		} else if c.Broker.PasswordFile == "" && !isLoopback(b) {
+			fault("broker.password_file: is required, as %s can be reached from outside (or listen on 127.0.0.1)", b)
+		}
+		if c.Broker.PasswordFile != "" && c.MQTT.Broker == "" && c.MQTT.Username == "" {
+			fault("mqtt.username: is required, to log in to the embedded broker")
+		}
+	}
+	c.MQTT.validate(c.Broker.Listen != "", fault)
+	return errors.Join(faults...)
+}
+
+func (m MQTTConfig) validate(embedded bool, fault func(string, ...any)) {
+	u, err := url.Parse(m.Broker)
+	switch {
+	case m.Broker == "" && embedded:
+	case m.Broker == "":
+		fault("mqtt.broker: is required, unless broker.listen starts the embedded one")
+	case err != nil || u.Host == "" || !oneOf(u.Scheme, "tcp", "mqtt", "ssl", "mqtts", "ws", "wss"):
+		fault("mqtt.broker: want tcp://host:1883 or ssl://host:8883")
+	case u.User != nil:
+		fault("mqtt.broker: must hold no password; use mqtt.username and mqtt.password_file")
+	}
+	if (m.Cert == "") != (m.Key == "") {
+		fault("mqtt.cert: cert and key go together")
+	}
+	if m.PasswordFile != "" && m.Username == "" {
+		fault("mqtt.username: is missing beside mqtt.password_file")
+	}
+}
+
+func oneOf(s string, values ...string) bool { return slices.Contains(values, s) }
+
+// Level is the log level.
+func (c Config) Level() (slog.Level, error) {
+	var l slog.Level
+	if !oneOf(c.LogLevel, "debug", "info", "warn", "error") {
+		return l, fmt.Errorf("log_level: %.16q is unknown (one of debug, info, warn, error)", c.LogLevel)
+	}
+	return l, l.UnmarshalText([]byte(c.LogLevel))
+}
+
+// link reads the files that the configuration names.
+func (m MQTTConfig) link() (LinkOptions, error) {
+	o := LinkOptions{Broker: m.Broker, Username: m.Username}
+	if m.PasswordFile != "" {
+		text, err := os.ReadFile(m.PasswordFile)
+		if err != nil {
+			return o, fmt.Errorf("read mqtt.password_file: %w", err)
+		}
+		o.Password = strings.TrimRight(string(text), "\r\n")
+	}
+	if m.CA == "" && m.Cert == "" {
+		return o, nil
+	}
+	o.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+	if m.CA != "" {
+		pem, err := os.ReadFile(m.CA)
+		if err != nil {
+			return o, fmt.Errorf("read mqtt.ca: %w", err)
+		}
+		o.TLS.RootCAs = x509.NewCertPool()
+		if !o.TLS.RootCAs.AppendCertsFromPEM(pem) {
+			return o, fmt.Errorf("mqtt.ca: %s holds no PEM certificate", m.CA)
+		}
+	}
+	if m.Cert != "" {
+		pair, err := tls.LoadX509KeyPair(m.Cert, m.Key)
+		if err != nil {
+			return o, fmt.Errorf("read mqtt.cert and mqtt.key: %w", err)
+		}
+		o.TLS.Certificates = []tls.Certificate{pair}
+	}
+	return o, nil
+}

@@ -1,0 +1,232 @@
+package central
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"postern/wire"
+)
+
+// maxBody is the most bytes of a request's body.
+const maxBody = 64 << 10
+
+// API is the HTTP side of central.
+type API struct {
+	store   *Store
+	log     *slog.Logger
+	limit   *limiter
+	wake    func()      // tells the link that there is something to send
+	linked  func() bool // whether the link has its broker
+	mux     *http.ServeMux
+	maxTime time.Duration
+}
+
+// APIOptions are what an API works with.
+type APIOptions struct {
+	Log       *slog.Logger // nil discards
+	RateLimit int          // requests a second for each API key; 0 is DefaultRateLimit
+	Wake      func()       // called after a change was committed; nil for none
+	Linked    func() bool  // for /healthz; nil says no
+}
+
+// DefaultRateLimit is how many requests a second an API key may send; ten
+// seconds' worth may come at once.
+const DefaultRateLimit = 50
+
+const handleTime = 20 * time.Second
+
+// NewAPI makes the HTTP side over a store.
+func NewAPI(s *Store, o APIOptions) *API {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.RateLimit <= 0 {
+		o.RateLimit = DefaultRateLimit
+	}
+	if o.Wake == nil {
+		o.Wake = func() {}
+	}
+	if o.Linked == nil {
+		o.Linked = func() bool { return false }
+	}
+	a := &API{
+		store: s, log: o.Log, limit: newLimiter(o.RateLimit, 10*o.RateLimit), wake: o.Wake, linked: o.Linked,
+		mux: http.NewServeMux(), maxTime: handleTime,
+	}
+	a.mux.HandleFunc("/v1/accesskeys/add", a.post(a.add))
+	a.mux.HandleFunc("/v1/accesskeys/remove", a.post(a.remove))
+	a.mux.HandleFunc("/v1/accesskeys/status", a.post(a.status))
+	a.mux.HandleFunc("/v1/accesslevels/list", a.post(a.levels))
+	a.mux.HandleFunc("/v1/events/list", a.post(a.events))
+	a.mux.HandleFunc("/healthz", a.health)
+	a.mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		a.fail(w, problem(http.StatusNotFound, "NotFound", "", "there is no such path"))
+	})
+	return a
+}
+
+// ServeHTTP answers one request and logs what became of it.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	began := time.Now()
+	rec := &recorder{ResponseWriter: w, status: http.StatusOK}
+	ctx, cancel := context.WithTimeout(r.Context(), a.maxTime)
+	defer cancel()
+	a.mux.ServeHTTP(rec, r.WithContext(ctx))
+	a.log.Info("request", "method", r.Method, "path", shortPath(r.URL.Path), "status", rec.status,
+		"caller", rec.caller, "took", time.Since(began).Round(time.Microsecond))
+}
+
+func shortPath(p string) string {
+	return clean(p[:min(len(p), 64)])
+}
+
+// recorder keeps what the log says of a request.
+type recorder struct {
+	http.ResponseWriter
+	status int
+	caller string
+}
+
+// WriteHeader notes the status.
+func (r *recorder) WriteHeader(status int) {
+	r.status = status
+	r.ResponseWriter.WriteHeader(status)
+}
+
+// handler does one request and gives what is to be answered, nil for nothing.
+type handler func(ctx context.Context, c *caller, r *http.Request, body []byte) (any, error)
+
+// post is what all endpoints have in common: method, who calls, how often, and
+// the body.
+func (a *API) post(h handler) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		v, err := a.handle(w, r, h)
+		switch {
+		case err != nil:
+			a.fail(w, err)
+		case v == nil:
+			w.WriteHeader(http.StatusNoContent)
+		default:
+			answer(w, http.StatusOK, v)
+		}
+	}
+}
+
+func (a *API) handle(w http.ResponseWriter, r *http.Request, h handler) (any, error) {
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		return nil, problem(http.StatusMethodNotAllowed, "MethodNotAllowed", "", "use POST")
+	}
+	c, err := a.caller(r)
+	if err != nil {
+		return nil, err
+	}
+	if c == nil {
+		w.Header().Set("WWW-Authenticate", "Bearer")
+		return nil, problem(http.StatusUnauthorized, "Unauthorized", "",
+			"send a valid API key as \"Authorization: Bearer postern_…\"; postern-central keys create makes one")
+	}
+	if rec, ok := w.(*recorder); ok {
+		rec.caller = c.name
+	}
+	if wait, ok := a.limit.take(c.keyID, time.Now()); !ok {
+		w.Header().Set("Retry-After", strconv.Itoa(int(wait/time.Second)+1))
+		return nil, problem(http.StatusTooManyRequests, "TooManyRequests", "", "too many requests with this API key")
+	}
+	body, err := readBody(w, r)
+	if err != nil {
+		return nil, err
+	}
+	return h(r.Context(), c, r, body)
+}
+
+func (a *API) caller(r *http.Request) (*caller, error) {
+	scheme, key, ok := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !ok || !strings.EqualFold(scheme, "Bearer") {
+		return nil, nil
+	}
+	return a.store.authenticate(r.Context(), strings.TrimSpace(key))
+}
+
+// readBody reads a JSON body; none at all is the empty object, for requests
+// whose members are all optional.
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		return nil, problem(http.StatusRequestEntityTooLarge, "BodyTooLarge", "", "the body has more than %d bytes", maxBody)
+	case err != nil:
+		return nil, badRequest("InvalidBody", "", "the body ended too early")
+	case len(body) == 0:
+		return []byte("{}"), nil
+	}
+	kind, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	charset := params["charset"]
+	if err != nil || kind != "application/json" || charset != "" && !strings.EqualFold(charset, "utf-8") {
+		return nil, problem(http.StatusUnsupportedMediaType, "UnsupportedMediaType", "", "send the body as Content-Type: application/json, in UTF-8")
+	}
+	return body, nil
+}
+
+// decode reads a body strictly: a member that is not known is more likely a
+// slip than something to ignore.
+func decode[T any](body []byte) (v T, err error) {
+	if err := wire.Strict(body, &v, true); err != nil {
+		return v, decodeProblem(err)
+	}
+	return v, nil
+}
+
+func answer(w http.ResponseWriter, status int, v any) {
+	body, err := json.Marshal(v)
+	if err != nil {
+		panic("central: answer can't be encoded: " + err.Error())
+	}
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(body, '\n')) // a caller that went away
+}
+
+// fail answers an error: a Problem as it is, anything else as a fault of ours
+// whose text stays in the log.
+func (a *API) fail(w http.ResponseWriter, err error) {
+	var p *Problem
+	if !errors.As(err, &p) {
+		a.log.Error("request not done", "error", err)
+		p = problem(http.StatusInternalServerError, "Internal", "", "central can't do this now; its log says why")
+		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+			w.Header().Set("Retry-After", "5")
+			p = problem(http.StatusServiceUnavailable, "Busy", "", "central was too busy; try again")
+		}
+	}
+	answer(w, p.Status, map[string]*Problem{"error": p})
+}
+
+func (a *API) health(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		a.fail(w, problem(http.StatusMethodNotAllowed, "MethodNotAllowed", "", "use GET"))
+		return
+	}
+	link := "disconnected"
+	if a.linked() {
+		link = "connected"
+	}
+	if err := a.store.Ping(r.Context()); err != nil {
+		a.log.Error("database does not answer", "error", err)
+		answer(w, http.StatusServiceUnavailable, map[string]string{"status": "unhealthy", "database": "does not answer", "link": link})
+		return
+	}
+	answer(w, http.StatusOK, map[string]string{"status": "ok", "database": "ok", "link": link})
+}

@@ -1,0 +1,69 @@
+package central
+
+import (
+	"context"
+	"slices"
+
+	"postern/access"
+	"postern/wire"
+)
+
+// logged is one revision as a panel would get it.
+type logged struct {
+	access.Update
+	key access.Key
+	pin string
+}
+
+// log reads the whole log of a panel.
+func (k *kit) log(system string) []logged {
+	k.t.Helper()
+	head := k.head(system)
+	var out []logged
+	for from := uint64(1); from <= head.revision; {
+		payload, last, err := k.store.batch(context.Background(), system, head.epoch, from, head.revision)
+		if err != nil {
+			k.t.Fatal(err)
+		}
+		if len(payload) > wire.MaxBatch {
+			k.t.Fatalf("a batch has %d bytes, more than %d", len(payload), wire.MaxBatch)
+		}
+		b, err := wire.DecodeChanges(payload)
+		if err != nil {
+			k.t.Fatal(err)
+		}
+		for _, u := range b.Updates {
+			if u.Fault != "" {
+				k.t.Fatalf("central sends what can't be a key: %s", u.Fault)
+			}
+			out = append(out, logged{Update: u, key: u.Key, pin: u.PIN})
+		}
+		from = last + 1
+	}
+	return out
+}
+
+func (k *kit) head(system string) *panelHead {
+	k.t.Helper()
+	var head *panelHead
+	err := k.store.view(context.Background(), func(t *tx) (err error) {
+		head, err = t.head(context.Background(), system)
+		return err
+	})
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	return head
+}
+
+// lastPut is the newest put in a panel's log.
+func (k *kit) lastPut(system string) logged {
+	k.t.Helper()
+	for _, l := range slices.Backward(k.log(system)) {
+		if l.Op == access.Put {
+			return l
+		}
+	}
+	k.t.Fatalf("panel %s was told of no key", system)
+	return logged{}
+}

@@ -1,0 +1,250 @@
+package central
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"postern/access"
+	"postern/wire"
+)
+
+// tellAll appends what a change of the key means to the log of every panel that
+// owns one of its levels, or still holds it.
+func (t *tx) tellAll(ctx context.Context, k *key) error {
+	id := k.ID.String()
+	systems, err := all(ctx, t, scanText, `SELECT l.system_id FROM panel_levels l JOIN key_levels k ON k.level_id = l.level_id
+			WHERE k.key_id = $1 AND l.owned
+		UNION SELECT system_id FROM panel_keys WHERE key_id = $1 AND op = 'put' ORDER BY 1`, id)
+	if err != nil {
+		return fmt.Errorf("find panels of the key: %w", err)
+	}
+	for _, system := range systems {
+		if err := t.tell(ctx, k, system); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// told is the latest that a panel was told about a key.
+type told struct {
+	claim uint64
+	ident string
+	op    string
+	put   uint64 // revision of the put that counts in the digest, 0 for none
+}
+
+// tell appends one revision about the key to one panel's log: a put with those
+// of its levels that the panel owns, or a remove when there are none left.
+func (t *tx) tell(ctx context.Context, k *key, system string) error {
+	head, err := t.head(ctx, system)
+	if err != nil {
+		return err
+	}
+	last, err := t.told(ctx, system, k.ID)
+	if err != nil {
+		return fmt.Errorf("read what panel %s was told: %w", system, err)
+	}
+	view := k.Key
+	if view.Levels, err = t.levelsOn(ctx, k, system); err != nil {
+		return err
+	}
+	switch {
+	case len(view.Levels) > 0:
+		view.Identification = k.formOn(head.codes)
+		err = t.put(ctx, head, last, view, k.pin)
+	case last.op == wire.OpPut:
+		err = t.remove(ctx, head, last, k.ID)
+	default:
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("append to the log of panel %s: %w", system, err)
+	}
+	return t.changed(ctx)
+}
+
+func (t *tx) told(ctx context.Context, system string, id access.ID) (told, error) {
+	var l told
+	err := t.QueryRowContext(ctx, "SELECT claim, ident, op, put_revision FROM panel_keys WHERE system_id = $1 AND key_id = $2", system, id.String()).
+		Scan(&l.claim, &l.ident, &l.op, &l.put)
+	if errors.Is(err, sql.ErrNoRows) {
+		return told{}, nil
+	}
+	return l, err
+}
+
+// levelsOn are the levels of a live key that a panel owns, in the key's order.
+func (t *tx) levelsOn(ctx context.Context, k *key, system string) ([]access.ID, error) {
+	if !k.removed.IsZero() || len(k.Levels) == 0 {
+		return nil, nil
+	}
+	owned, err := all(ctx, t, scanText, `SELECT l.level_id FROM key_levels k JOIN panel_levels l ON l.level_id = k.level_id
+		WHERE k.key_id = $1 AND l.system_id = $2 AND l.owned ORDER BY k.place`, k.ID.String(), system)
+	if err != nil {
+		return nil, fmt.Errorf("find levels on panel %s: %w", system, err)
+	}
+	out := make([]access.ID, 0, len(owned))
+	for _, text := range owned {
+		id, err := access.ParseID(text)
+		if err != nil {
+			return nil, fmt.Errorf("read access level: %w", err)
+		}
+		out = append(out, id)
+	}
+	return out, nil
+}
+
+func (t *tx) put(ctx context.Context, head *panelHead, last told, view access.Key, pin string) error {
+	next := told{claim: last.claim, ident: t.s.identHash(view.Identification), op: wire.OpPut}
+	if last.op != wire.OpPut || last.ident != next.ident {
+		next.claim = head.nextClaim
+		head.nextClaim++
+	}
+	head.retire(view.ID, last)
+	head.revision++
+	head.digest = head.digest.Add(view.ID, head.revision)
+	head.count++
+	next.put = head.revision
+	payload := t.s.seal.seal(logPlace(head.system, head.epoch, head.revision), wire.EncodeKey(view, pin))
+	return t.appendLog(ctx, head, next, view.ID, payload)
+}
+
+func (t *tx) remove(ctx context.Context, head *panelHead, last told, id access.ID) error {
+	head.retire(id, last)
+	head.revision++
+	return t.appendLog(ctx, head, told{claim: last.claim, ident: last.ident, op: wire.OpRemove}, id, nil)
+}
+
+// retire takes the latest put of a key out of the digest.
+func (h *panelHead) retire(id access.ID, last told) {
+	if last.put > 0 {
+		h.digest = h.digest.Sub(id, last.put)
+		h.count--
+	}
+}
+
+func logPlace(system string, epoch, revision uint64) string {
+	return fmt.Sprintf("log/%s/%d/%d", system, epoch, revision)
+}
+
+func (t *tx) appendLog(ctx context.Context, h *panelHead, l told, id access.ID, payload []byte) error {
+	const row = `INSERT INTO panel_log (system_id, epoch, revision, op, key_id, claim, payload, digest, key_count, answered, created_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, FALSE, $10)`
+	err := t.exec(ctx, row, h.system, int64(h.epoch), int64(h.revision), l.op, id.String(), int64(l.claim), payload,
+		h.digest[:], int64(h.count), t.now.UnixMicro())
+	if err != nil {
+		return err
+	}
+	const latest = `INSERT INTO panel_keys (system_id, key_id, claim, ident, op, revision, put_revision, result, error_type, detail, applied_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, '', '', '', 0)
+		ON CONFLICT (system_id, key_id) DO UPDATE SET claim = excluded.claim, ident = excluded.ident, op = excluded.op,
+			revision = excluded.revision, put_revision = excluded.put_revision, result = '', error_type = '', detail = '', applied_at = 0`
+	if err := t.exec(ctx, latest, h.system, id.String(), int64(l.claim), l.ident, l.op, int64(h.revision), int64(l.put)); err != nil {
+		return err
+	}
+	return t.saveHead(ctx, h)
+}
+
+// logRow is one revision as it goes to a panel.
+type logRow struct {
+	revision, claim uint64
+	op, id          string
+	payload         []byte
+}
+
+func scanLogRow(scan func(...any) error) (logRow, error) {
+	var r logRow
+	err := scan(&r.revision, &r.claim, &r.op, &r.id, &r.payload)
+	return r, err
+}
+
+const logColumns = "SELECT revision, claim, op, key_id, payload FROM panel_log WHERE system_id = $1 AND epoch = $2 "
+
+// rowsPerRead bounds how much of a log is read at once.
+const rowsPerRead = 1000
+
+// batch encodes the revisions from..to of a panel's log, as many as fit into
+// one message, and gives the last of them.
+func (s *Store) batch(ctx context.Context, system string, epoch, from, to uint64) (payload []byte, last uint64, err error) {
+	rows, err := all(ctx, s.read, scanLogRow, logColumns+"AND revision >= $3 AND revision <= $4 ORDER BY revision LIMIT $5",
+		system, int64(epoch), int64(from), int64(to), rowsPerRead)
+	if err != nil {
+		return nil, 0, fmt.Errorf("read log of panel %s: %w", system, err)
+	}
+	return s.encodeBatch(system, epoch, rows)
+}
+
+// unanswered encodes the first run of at most n revisions, in from..to, whose
+// results central lacks, and says which is the last and how many they are.
+func (s *Store) unanswered(ctx context.Context, system string, epoch, from, to uint64, n int) (payload []byte, last uint64, count int, err error) {
+	rows, err := all(ctx, s.read, scanLogRow, logColumns+"AND NOT answered AND revision >= $3 AND revision <= $4 ORDER BY revision LIMIT $5",
+		system, int64(epoch), int64(from), int64(to), n)
+	if err != nil {
+		return nil, 0, 0, fmt.Errorf("read log of panel %s: %w", system, err)
+	}
+	for i := range rows {
+		if i > 0 && rows[i].revision != rows[i-1].revision+1 {
+			rows = rows[:i]
+			break
+		}
+	}
+	payload, last, err = s.encodeBatch(system, epoch, rows)
+	if err != nil || payload == nil {
+		return nil, 0, 0, err
+	}
+	return payload, last, int(last-rows[0].revision) + 1, nil
+}
+
+// batchSlack is room in a batch for its envelope, and in a change for all but
+// its key.
+const (
+	batchSlack  = 256
+	changeSlack = 192
+)
+
+func (s *Store) encodeBatch(system string, epoch uint64, rows []logRow) (payload []byte, last uint64, err error) {
+	c := wire.Changes{Epoch: epoch}
+	size := batchSlack
+	for _, r := range rows {
+		id, err := access.ParseID(r.id)
+		if err != nil {
+			return nil, 0, fmt.Errorf("read log of panel %s: %w", system, err)
+		}
+		m := wire.Change{Revision: r.revision, Op: r.op, ID: id}
+		if r.op == wire.OpPut {
+			m.Claim = r.claim
+			if m.Key, err = s.seal.open(logPlace(system, epoch, r.revision), r.payload); err != nil {
+				return nil, 0, fmt.Errorf("open revision %d of panel %s: %w", r.revision, system, err)
+			}
+		}
+		size += changeSlack + len(m.Key)
+		if size > wire.MaxBatch && len(c.Changes) > 0 {
+			break
+		}
+		c.Changes = append(c.Changes, m)
+		last = r.revision
+	}
+	if len(c.Changes) == 0 {
+		return nil, 0, nil
+	}
+	return wire.Encode(c), last, nil
+}
+
+// logAt gives digest and count of a panel's log as they were at a revision, and
+// false when the log does not reach it.
+func (s *Store) logAt(ctx context.Context, system string, epoch, revision uint64) (d access.Digest, count uint64, ok bool, err error) {
+	if revision == 0 {
+		return d, 0, true, nil
+	}
+	var digest []byte
+	err = s.read.QueryRowContext(ctx, "SELECT digest, key_count FROM panel_log WHERE system_id = $1 AND epoch = $2 AND revision = $3",
+		system, int64(epoch), int64(revision)).Scan(&digest, &count)
+	if errors.Is(err, sql.ErrNoRows) {
+		return d, 0, false, nil
+	}
+	copy(d[:], digest)
+	return d, count, err == nil, err
+}

@@ -1,0 +1,146 @@
+package central
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"postern/access"
+	"postern/wire"
+)
+
+// PanelInfo is a panel as operators see it.
+type PanelInfo struct {
+	SystemID         string    `json:"system_id"`
+	Name             string    `json:"name"`
+	Online           bool      `json:"online"`
+	Version          string    `json:"version"`
+	Clock            string    `json:"clock"`
+	Seen             time.Time `json:"seen_at,omitzero"`
+	Epoch            uint64    `json:"epoch"`             // of its log here
+	Revision         uint64    `json:"revision"`          // newest of its log here
+	ReportedEpoch    uint64    `json:"reported_epoch"`    // where it says that it stands
+	ReportedRevision uint64    `json:"reported_revision"` // where it says that it stands
+	Keys             uint64    `json:"keys"`              // on it once it has its whole log
+	Alarm            string    `json:"alarm"`             // why it is sent nothing, "" when all is well
+	AlarmSince       time.Time `json:"alarm_since,omitzero"`
+	LostEvents       uint64    `json:"lost_events"` // that it no longer held when it could send them
+}
+
+// AddPanel makes a panel known, so that it takes part. Its log starts in an
+// epoch made of the present time, so that a server set up anew never continues
+// a history that an earlier one wrote.
+func (s *Store) AddPanel(ctx context.Context, systemID string) error {
+	if err := wire.CheckSystemID(systemID); err != nil {
+		return err
+	}
+	err := s.update(ctx, func(t *tx) error {
+		const insert = `INSERT INTO panels (system_id, epoch, revision, digest, key_count, next_claim, added_at)
+			VALUES ($1, $2, 0, $3, 0, 1, $4) ON CONFLICT (system_id) DO NOTHING`
+		r, err := t.ExecContext(ctx, insert, systemID, t.now.Unix(), make([]byte, len(access.Digest{})), t.now.UnixMicro())
+		if err != nil {
+			return err
+		}
+		if n, err := r.RowsAffected(); err != nil || n > 0 {
+			return errors.Join(err, t.changed(ctx))
+		}
+		return fmt.Errorf("%s is known already", systemID)
+	})
+	if err != nil {
+		return fmt.Errorf("add panel: %w", err)
+	}
+	return nil
+}
+
+// Panels lists the known panels by system id.
+func (s *Store) Panels(ctx context.Context) ([]PanelInfo, error) {
+	const query = `SELECT system_id, announcement, online, version, clock, seen_at, epoch, revision, reported_epoch,
+			reported_revision, key_count, alarm, alarm_at,
+			(SELECT CAST(COALESCE(SUM(to_seq - from_seq + 1), 0) AS BIGINT) FROM losses l
+				WHERE l.system_id = p.system_id AND l.stream = 'events')
+		FROM panels p ORDER BY system_id`
+	return all(ctx, s.read, func(scan func(...any) error) (PanelInfo, error) {
+		var p PanelInfo
+		var announcement string
+		var seen, alarm int64
+		err := scan(&p.SystemID, &announcement, &p.Online, &p.Version, &p.Clock, &seen, &p.Epoch, &p.Revision, &p.ReportedEpoch,
+			&p.ReportedRevision, &p.Keys, &p.Alarm, &alarm, &p.LostEvents)
+		p.Name = announced(announcement).Name
+		p.Seen, p.AlarmSince = fromMicros0(seen), fromMicros0(alarm)
+		return p, err
+	}, query)
+}
+
+// announced reads a stored announcement; none, or one that an older version
+// wrote and this can't read, is the empty one.
+func announced(text string) wire.Panel {
+	var p wire.Panel
+	if text == "" || json.Unmarshal([]byte(text), &p) != nil {
+		return wire.Panel{}
+	}
+	return p
+}
+
+// panelHead is the newest end of a panel's log.
+type panelHead struct {
+	system    string
+	epoch     uint64
+	revision  uint64
+	digest    access.Digest
+	count     uint64
+	nextClaim uint64
+	codes     wire.Codes
+}
+
+func (s *Store) heads(ctx context.Context) ([]panelHead, error) {
+	return all(ctx, s.read, func(scan func(...any) error) (panelHead, error) {
+		var h panelHead
+		err := scan(&h.system, &h.epoch, &h.revision)
+		return h, err
+	}, "SELECT system_id, epoch, revision FROM panels")
+}
+
+func (t *tx) head(ctx context.Context, system string) (*panelHead, error) {
+	h := panelHead{system: system}
+	var digest []byte
+	var announcement string
+	err := t.QueryRowContext(ctx, "SELECT epoch, revision, digest, key_count, next_claim, announcement FROM panels WHERE system_id = $1", system).
+		Scan(&h.epoch, &h.revision, &digest, &h.count, &h.nextClaim, &announcement)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, fmt.Errorf("panel %.64q: %w", system, ErrNotFound)
+	}
+	copy(h.digest[:], digest)
+	h.codes = announced(announcement).Codes
+	return &h, err
+}
+
+func (t *tx) saveHead(ctx context.Context, h *panelHead) error {
+	return t.exec(ctx, "UPDATE panels SET revision = $1, digest = $2, key_count = $3, next_claim = $4 WHERE system_id = $5",
+		int64(h.revision), h.digest[:], int64(h.count), int64(h.nextClaim), h.system)
+}
+
+// saveState keeps what a panel's state message said.
+func (s *Store) saveState(ctx context.Context, system string, st wire.State) error {
+	return s.update(ctx, func(t *tx) error {
+		return t.exec(ctx, `UPDATE panels SET online = $1, boot_id = $2, conn_seq = $3, version = $4, clock = $5, seen_at = $6
+			WHERE system_id = $7`, st.Online, st.BootID.String(), int64(st.ConnSeq), clean(st.Version), clean(st.Clock), t.now.UnixMicro(), system)
+	})
+}
+
+// allOffline forgets who is online, for when the link can't know.
+func (s *Store) allOffline(ctx context.Context) error {
+	_, err := s.write.ExecContext(ctx, "UPDATE panels SET online = FALSE WHERE online")
+	return err
+}
+
+// saveReported keeps where a panel stands and why it is sent nothing, if so.
+func (s *Store) saveReported(ctx context.Context, system string, r wire.Reported, alarm string) error {
+	return s.update(ctx, func(t *tx) error {
+		return t.exec(ctx, `UPDATE panels SET reported_epoch = $1, reported_revision = $2, seen_at = $3,
+			alarm_at = CASE WHEN CAST($4 AS TEXT) = '' THEN 0 WHEN alarm = $4 THEN alarm_at ELSE $3 END, alarm = $4 WHERE system_id = $5`,
+			int64(r.Epoch), int64(r.Revision), t.now.UnixMicro(), alarm, system)
+	})
+}

@@ -1,0 +1,153 @@
+package central
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"postern/access"
+	"postern/wire"
+)
+
+// A panel sends two streams of numbered rows, statuses and events, and keeps
+// each row until it is confirmed. Sequence numbers only grow within a boot; a
+// restored card goes back to old numbers, but never under an old boot.
+//
+// Central takes unbroken runs only, so that a confirmation never covers a row
+// that it does not have. The cursor is the row that was taken last.
+const (
+	streamStatus = "status"
+	streamEvents = "events"
+)
+
+// run is rows from..to of one boot; after is the row before the first, oldest
+// the first that the panel still holds.
+type run struct {
+	boot             access.ID
+	after, from, to  uint64
+	oldest           uint64
+	system, streamOf string
+}
+
+// verdict is what is to be done with a run.
+type verdict struct {
+	take bool          // store the rows from skip on
+	skip uint64        // this many of them are stored already
+	ack  *wire.Through // confirm this row; nil is none
+	lost uint64        // this many rows before it are lost
+}
+
+// judge decides on a run, and when it takes it moves the cursor on and notes
+// what was lost before it.
+func (t *tx) judge(ctx context.Context, r run) (verdict, error) {
+	v, err := t.verdict(ctx, r)
+	if err != nil || !v.take {
+		return v, err
+	}
+	if err := t.moveCursor(ctx, r, v.skip); err != nil {
+		return v, fmt.Errorf("move cursor: %w", err)
+	}
+	if v.lost > 0 {
+		const insert = `INSERT INTO losses (system_id, stream, boot_id, from_seq, to_seq, noticed_at) VALUES ($1, $2, $3, $4, $5, $6)
+			ON CONFLICT (system_id, stream, boot_id, from_seq) DO NOTHING`
+		err = t.exec(ctx, insert, r.system, r.streamOf, r.boot.String(), int64(r.oldest-v.lost), int64(r.oldest-1), t.now.UnixMicro())
+		t.s.log.Warn("rows of a panel were lost", "system", r.system, "stream", r.streamOf, "count", v.lost, "before", r.oldest)
+	}
+	return v, err
+}
+
+func (t *tx) verdict(ctx context.Context, r run) (verdict, error) {
+	first, last, err := t.span(ctx, r)
+	if err != nil {
+		return verdict{}, fmt.Errorf("read span of boot: %w", err)
+	}
+	v := verdict{take: true, ack: &wire.Through{BootID: r.boot, Seq: r.to}}
+	after := r.after
+	if last > 0 && r.from <= last {
+		switch {
+		case r.from < first:
+			return verdict{}, nil // within a boot nothing goes back
+		case r.to <= last:
+			return verdict{ack: v.ack}, nil // a duplicate: its confirmation was lost
+		}
+		v.skip, after = last-r.from+1, last
+	}
+	boot, seq, err := t.cursor(ctx, r)
+	if err != nil {
+		return verdict{}, fmt.Errorf("read cursor: %w", err)
+	}
+	switch follows := boot == r.boot && seq == after; {
+	case follows:
+	case after+1 <= r.oldest: // the panel holds nothing before it
+		if !boot.IsZero() && seq+1 < r.oldest {
+			v.lost = r.oldest - seq - 1
+		}
+	case seq == after:
+		// The row before it has the number of the cursor, and lies under another
+		// boot. It is the same row unless the card was restored in between: only
+		// the panel can tell, and it trims what it has of the cursor's row.
+		return verdict{ack: &wire.Through{BootID: boot, Seq: seq}}, nil
+	default:
+		return verdict{}, nil // the panel has more before it
+	}
+	return v, nil
+}
+
+// span is what was taken under the run's boot, zeros when nothing was.
+func (t *tx) span(ctx context.Context, r run) (first, last uint64, err error) {
+	err = t.QueryRowContext(ctx, "SELECT first_seq, last_seq FROM panel_boots WHERE system_id = $1 AND stream = $2 AND boot_id = $3",
+		r.system, r.streamOf, r.boot.String()).Scan(&first, &last)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, 0, nil
+	}
+	return first, last, err
+}
+
+// cursor is the row that was taken last, the zero one before the first.
+func (t *tx) cursor(ctx context.Context, r run) (boot access.ID, seq uint64, err error) {
+	query := "SELECT status_boot, status_seq FROM panels WHERE system_id = $1"
+	if r.streamOf == streamEvents {
+		query = "SELECT events_boot, events_seq FROM panels WHERE system_id = $1"
+	}
+	var text string
+	if err = t.QueryRowContext(ctx, query, r.system).Scan(&text, &seq); err != nil || text == "" {
+		return boot, seq, err
+	}
+	boot, err = access.ParseID(text)
+	return boot, seq, err
+}
+
+// cursors are the rows of a panel that were taken last, as a confirmation.
+func (s *Store) cursors(ctx context.Context, system string) (wire.Ack, error) {
+	var ack wire.Ack
+	err := s.view(ctx, func(t *tx) error {
+		for _, c := range []struct {
+			stream string
+			to     **wire.Through
+		}{{streamStatus, &ack.Status}, {streamEvents, &ack.Events}} {
+			boot, seq, err := t.cursor(ctx, run{system: system, streamOf: c.stream})
+			if err != nil {
+				return err
+			}
+			if seq > 0 {
+				*c.to = &wire.Through{BootID: boot, Seq: seq}
+			}
+		}
+		return nil
+	})
+	return ack, err
+}
+
+func (t *tx) moveCursor(ctx context.Context, r run, skip uint64) error {
+	const span = `INSERT INTO panel_boots (system_id, stream, boot_id, first_seq, last_seq) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (system_id, stream, boot_id) DO UPDATE SET last_seq = excluded.last_seq`
+	if err := t.exec(ctx, span, r.system, r.streamOf, r.boot.String(), int64(r.from+skip), int64(r.to)); err != nil {
+		return err
+	}
+	query := "UPDATE panels SET status_boot = $1, status_seq = $2 WHERE system_id = $3"
+	if r.streamOf == streamEvents {
+		query = "UPDATE panels SET events_boot = $1, events_seq = $2 WHERE system_id = $3"
+	}
+	return t.exec(ctx, query, r.boot.String(), int64(r.to), r.system)
+}
