@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -33,12 +34,20 @@ func (o *options) open(ctx context.Context, fn func(*central.Store) error) (err 
 	return fn(s)
 }
 
-// print writes data as JSON, or as a table of lines with tabs.
+// print writes data as JSON, one object a line, or as a table of lines with tabs.
 func (o *options) print(w io.Writer, v any, table func(io.Writer)) error {
 	if o.json {
 		e := json.NewEncoder(w)
-		e.SetIndent("", "  ")
-		return e.Encode(v)
+		list := reflect.ValueOf(v)
+		if list.Kind() != reflect.Slice {
+			return e.Encode(v)
+		}
+		for i := range list.Len() {
+			if err := e.Encode(list.Index(i).Interface()); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	table(t)

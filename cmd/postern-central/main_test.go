@@ -48,15 +48,15 @@ func TestAdministration(t *testing.T) {
 		{"panels list", 0, `abc123-001 +- +no +- +\d+/0 +0/0 +0 +-\n`, `^$`},
 		{"panels list --json", 0, `^\[\n(.|\n)*"system_id": "abc123-001"`, `^$`},
 		{"levels list", 0, `^ID +NAME +SYSTEM`, `^$`},
-		{"levels list --json", 0, `^\[\]\n$`, `^$`},
+		{"levels list --json", 0, `^$`, `^$`},
 		{"levels share ce8e881e-1392-4f53-b7c2-35eeb3ecaf3b abc123-001", 1, `^$`, `not found`},
 		{"levels share front abc123-001", 2, `^$`, `uuid`},
 		{"keys create --integration reception --systems abc123-001,zzz", 0, `^postern_[A-Za-z0-9_-]{43}\n$`, `panel zzz is not known`},
-		{"keys create --integration reception --expires 720h --json", 0, `"key": "postern_`, `^$`},
+		{"keys create --integration reception --expires 720h --json", 0, `^\{.*"key":"postern_.*\}\n$`, `^$`},
 		{"keys create --integration reception --expires 2001-01-01T00:00:00Z", 2, `^$`, `time to come`},
 		{"keys create", 2, `^$`, `--integration`},
 		{"keys list", 0, `reception +abc123-001,zzz`, `^$`},
-		{"keys list --json", 0, `"integration": "reception"`, `^$`},
+		{"keys list --json", 0, `"integration":"reception"`, `^$`},
 		{"keys revoke ID", 0, `^$`, `^$`},
 		{"keys revoke ID", 1, `^$`, `not found`},
 		{"keys revoke", 2, `^$`, `ID`},
@@ -74,11 +74,12 @@ func TestAdministration(t *testing.T) {
 			t.Errorf("%s: got %d\nstdout: %s\nstderr: %s\nwant %d, %s, %s", s.args, code, out, stderr, s.code, s.out, s.stderr)
 		}
 		if s.args == "keys list --json" {
-			var keys []struct{ ID, Key string }
-			if err := json.Unmarshal([]byte(out), &keys); err != nil || len(keys) != 2 || keys[0].Key != "" {
+			var key struct{ ID, Key string }
+			first, rest, _ := strings.Cut(out, "\n") // one object a line
+			if err := json.Unmarshal([]byte(first), &key); err != nil || strings.Count(rest, "\n") != 1 || key.Key != "" {
 				t.Fatalf("keys: got %s, %v", out, err)
 			}
-			id = keys[0].ID
+			id = key.ID
 		}
 	}
 }
