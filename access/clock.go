@@ -68,7 +68,8 @@ const (
 // within answers whether the clock is inside the window [from, to). With an
 // untrusted clock, now is at or after LastGood: a window that ended before it
 // is over, one that began before it has begun, and an end beyond LastGood plus
-// Grace is taken as not reached. The rest can't be known.
+// Grace is taken as not reached. The rest can't be known, and without any
+// LastGood no end can.
 func (c Clock) within(from, to time.Time) verdict {
 	if c.believed() {
 		if !from.IsZero() && c.Now.Before(from) || !to.IsZero() && !c.Now.Before(to) {
@@ -80,7 +81,7 @@ func (c Clock) within(from, to time.Time) verdict {
 		return no
 	}
 	begun := from.IsZero() || !from.After(c.LastGood)
-	notOver := to.IsZero() || to.After(c.LastGood.Add(c.Grace))
+	notOver := to.IsZero() || !c.LastGood.IsZero() && to.After(c.LastGood.Add(c.Grace))
 	if begun && notOver {
 		return yes
 	}

@@ -65,6 +65,8 @@ func TestDecide(t *testing.T) {
 		{"untrusted clock, far end", "", func(q *Query) { q.Clock = untrusted }, []Key{key(func(k *Key) { k.ValidTo = noon.Add(UntrustedGrace + 1) })}, Decision{Type: GrantedCard}},
 		{"untrusted clock, near end", "", func(q *Query) { q.Clock = untrusted }, []Key{key(func(k *Key) { k.ValidTo = noon.Add(time.Hour) })}, Decision{Type: Denied, Reason: ReasonClockUntrusted}},
 		{"untrusted clock, not begun", "", func(q *Query) { q.Clock = untrusted }, []Key{key(func(k *Key) { k.ValidFrom = noon.Add(time.Hour) })}, Decision{Type: Denied, Reason: ReasonClockUntrusted}},
+		{"untrusted clock that knows no time at all", "", func(q *Query) { q.Clock = Clock{Now: noon, State: ClockUntrusted, Grace: UntrustedGrace} }, []Key{key(func(k *Key) { k.ValidTo = noon.AddDate(-6, 0, 0) })}, Decision{Type: Denied, Reason: ReasonClockUntrusted}},
+		{"untrusted clock that knows no time, no window", "", func(q *Query) { q.Clock = Clock{Now: noon, State: ClockUntrusted, Grace: UntrustedGrace} }, []Key{key(nil)}, Decision{Type: GrantedCard}},
 		{"untrusted clock, no level anyway", "", func(q *Query) { q.Clock = untrusted }, []Key{key(func(k *Key) { k.ValidTo = noon.Add(time.Hour); k.Levels = nil })}, Decision{Type: DeniedNoLevel}},
 		{"holdover is believed", "", func(q *Query) { q.Clock.State = ClockHoldover }, []Key{key(func(k *Key) { k.Levels = []ID{{2}} })}, Decision{Type: GrantedCard}},
 		{"passback", "", func(q *Query) { q.Passback = true }, []Key{key(nil)}, Decision{Type: Denied, Reason: ReasonPassback}},

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"time"
 
 	"postern/access"
 )
@@ -25,7 +26,8 @@ func (p *point) decide(ctx context.Context, ap *access.AccessPoint, credentials 
 	}
 	d := access.Decide(q)
 	if d.WantPIN {
-		p.card = &cardEntry{credentials: credentials, until: p.c.mono() + pinWait}
+		now := p.c.mono()
+		p.card = &cardEntry{credentials: credentials, seen: now, until: now + pinWait}
 		p.entry.Reset()
 		p.w.Device.Indicate(SignalPINWanted)
 		return d
@@ -114,9 +116,15 @@ func (c *Controller) lockout(subject string) (access.Lockout, error) {
 	return c.opts.Store.Lockout(subject)
 }
 
+// lockoutWait bounds how long a reader waits for a lockout to be committed: the
+// next card must not wait for a dying one's.
+const lockoutWait = 3 * time.Second
+
 // setLockout commits a lockout. What the store can't keep stays in memory: a
 // card that has become read-only must not give unlimited tries.
 func (c *Controller) setLockout(ctx context.Context, subject string, l access.Lockout) {
+	ctx, cancel := context.WithTimeout(ctx, lockoutWait)
+	defer cancel()
 	err := c.opts.Store.SetLockout(ctx, subject, l)
 	c.mu.Lock()
 	defer c.mu.Unlock()

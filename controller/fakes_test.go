@@ -59,6 +59,7 @@ func (r *fakeReader) last() Signal {
 type fakeLock struct {
 	mu       sync.Mutex
 	released bool
+	times    int // it went from secured to released
 	err      error
 }
 
@@ -68,8 +69,17 @@ func (l *fakeLock) Set(released bool) error {
 	if l.err != nil {
 		return l.err
 	}
+	if released && !l.released {
+		l.times++
+	}
 	l.released = released
 	return nil
+}
+
+func (l *fakeLock) count() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.times
 }
 
 func (l *fakeLock) get() bool {
@@ -119,6 +129,7 @@ type fakeStore struct {
 	writeErr  error
 	compared  int
 	slow      time.Duration // of a lookup
+	hang      bool          // SetLockout waits for its context
 }
 
 func newFakeStore() *fakeStore {
@@ -150,7 +161,14 @@ func (s *fakeStore) Lockout(subject string) (access.Lockout, error) {
 	return s.lockouts[subject], nil
 }
 
-func (s *fakeStore) SetLockout(_ context.Context, subject string, l access.Lockout) error {
+func (s *fakeStore) SetLockout(ctx context.Context, subject string, l access.Lockout) error {
+	s.mu.Lock()
+	hang := s.hang
+	s.mu.Unlock()
+	if hang {
+		<-ctx.Done()
+		return ctx.Err()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.writeErr != nil {
@@ -235,19 +253,19 @@ func (o *observed) sightings() []Sighting {
 
 // bench is a panel of two doors: front takes card or code, lab card and PIN.
 type bench struct {
-	t                           *testing.T
-	c                           *Controller
-	store                       *fakeStore
-	obs                         *observed
-	front, lab                  *fakeReader
-	gate, uid                   *fakeReader
-	frontLock, labLock          *fakeLock
-	contact, rex                *fakeInput
-	fire, lockdown, aux, tamper *fakeInput
-	clock                       func() access.Clock
-	atRest                      int
-	cards                       []string // identifications of all keys, for hints
-	stop                        func()
+	t                                  *testing.T
+	c                                  *Controller
+	store                              *fakeStore
+	obs                                *observed
+	front, lab                         *fakeReader
+	gate, uid                          *fakeReader
+	frontLock, labLock                 *fakeLock
+	contact, rex                       *fakeInput
+	fire, fire2, lockdown, aux, tamper *fakeInput
+	clock                              func() access.Clock
+	atRest                             int
+	cards                              []string // identifications of all keys, for hints
+	stop                               func()
 }
 
 var level = access.ID{1}
@@ -278,7 +296,7 @@ func run(t *testing.T, f func(b *bench)) {
 			t: t, store: newFakeStore(), obs: &observed{}, front: newFakeReader(), lab: newFakeReader(),
 			gate: newFakeReader(), uid: newFakeReader(),
 			frontLock: &fakeLock{}, labLock: &fakeLock{}, contact: newFakeInput(false), rex: newFakeInput(false),
-			fire: newFakeInput(false), lockdown: newFakeInput(false), aux: newFakeInput(false), tamper: newFakeInput(false),
+			fire: newFakeInput(false), fire2: newFakeInput(false), lockdown: newFakeInput(false), aux: newFakeInput(false), tamper: newFakeInput(false),
 		}
 		b.clock = func() access.Clock { return access.Trusted(time.Now()) }
 		raw40, raw32, h10301 := format(t, "raw40"), format(t, "raw32"), format(t, "H10301")
@@ -296,6 +314,7 @@ func run(t *testing.T, f func(b *bench)) {
 			},
 			Inputs: []InputWiring{
 				{ID: "fire", Kind: Fire, Device: b.fire},
+				{ID: "fire2", Kind: Fire, Device: b.fire2},
 				{ID: "lockdown", Kind: Lockdown, Device: b.lockdown},
 				{ID: "bell", Kind: Aux, Device: b.aux},
 			},

@@ -11,8 +11,8 @@ import (
 )
 
 // watch hands an input's levels on for as long as it lives. A fault is told once
-// and tried again: it must not take a door down. The first level, at the start
-// and after a fault, is not a change.
+// and tried again: it must not take a door down. After it comes the level that
+// the line has then.
 func (c *Controller) watch(ctx context.Context, in Input, log *slog.Logger, tell func(active, first bool), fault func(error)) error {
 	first, faulty := true, false
 	for {
@@ -25,7 +25,7 @@ func (c *Controller) watch(ctx context.Context, in Input, log *slog.Logger, tell
 				log.Error("read input", "error", err)
 				fault(err)
 			}
-			faulty, first = true, true
+			faulty = true
 			if errors.Is(err, os.ErrClosed) {
 				return nil
 			}
@@ -44,37 +44,50 @@ func (c *Controller) input(ctx context.Context, w InputWiring) error {
 	fault := func(err error) {
 		c.Note(access.Event{Type: access.InputFault, Detail: clip("input " + w.ID + ": " + err.Error())})
 	}
-	return c.watch(ctx, w.Device, c.opts.Log.With("input", w.ID), func(active, first bool) {
-		c.mu.Lock()
-		c.inputs[w.ID] = active
-		c.mu.Unlock()
-		c.act(w, active, first)
+	return c.watch(ctx, w.Device, c.opts.Log.With("input", w.ID), func(active, _ bool) {
+		c.act(w, active)
 	}, fault)
 }
 
-// act does what an auxiliary input means. Fire, lockdown and tamper count also
-// when they are active from the start.
-func (c *Controller) act(w InputWiring, active, first bool) {
+// act does what an auxiliary input means, where its level is not the last that
+// it had; none is active before the start. Of fire and lockdown inputs one that
+// is active is enough: the end of another is not the end.
+func (c *Controller) act(w InputWiring, active bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.inputs[w.ID] == active {
+		return
+	}
+	before := c.anyActive(w.Kind)
+	c.inputs[w.ID] = active
+	changed := c.anyActive(w.Kind) != before
 	switch w.Kind {
 	case Fire:
-		c.tellDoors(active, access.DoorInput{Kind: access.DoorFireOn}, access.DoorInput{Kind: access.DoorFireOff})
+		if changed {
+			c.tellDoors(pick(active, access.DoorInput{Kind: access.DoorFireOn}, access.DoorInput{Kind: access.DoorFireOff}))
+		}
 	case Lockdown:
-		if active || !first {
-			c.tellDoors(active, access.DoorInput{Kind: access.DoorSetMode, Mode: access.LockedDown}, access.DoorInput{Kind: access.DoorClearMode})
+		if changed {
+			c.tellDoors(pick(active, access.DoorInput{Kind: access.DoorSetMode, Mode: access.LockedDown}, access.DoorInput{Kind: access.DoorClearMode}))
 		}
 	case Tamper:
-		if active || !first {
-			c.Note(access.Event{Type: pick(active, access.Tampered, access.TamperEnded), Detail: "input " + w.ID})
-		}
+		c.Note(access.Event{Type: pick(active, access.Tampered, access.TamperEnded), Detail: "input " + w.ID})
 	default:
-		if !first {
-			c.Note(access.Event{Type: pick(active, access.InputActive, access.InputInactive), Detail: "input " + w.ID})
-		}
+		c.Note(access.Event{Type: pick(active, access.InputActive, access.InputInactive), Detail: "input " + w.ID})
 	}
 }
 
-func (c *Controller) tellDoors(active bool, on, off access.DoorInput) {
-	in := pick(active, on, off)
+// anyActive reports whether an input of the kind is active; c.mu is held.
+func (c *Controller) anyActive(k InputKind) bool {
+	for _, w := range c.opts.Inputs {
+		if w.Kind == k && c.inputs[w.ID] {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *Controller) tellDoors(in access.DoorInput) {
 	for _, d := range c.doors {
 		d.send(doorMessage{input: &in})
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -26,7 +27,7 @@ const badReadEvery = 10 * time.Second
 type point struct {
 	c      *Controller
 	w      ReaderWiring
-	frames chan wiegand.Frame
+	frames chan seen
 	entry  *wiegand.Entry
 	card   *cardEntry // a card that waits for its PIN
 
@@ -40,15 +41,29 @@ type point struct {
 	lastHint time.Duration
 }
 
+// maxAge is how old a frame may be when its turn comes. A door must not open
+// minutes later, with nobody or somebody else before it.
+const maxAge = 5 * time.Second
+
+// repeatWithin is how soon the same card again is a card held to the reader.
+const repeatWithin = 2 * time.Second
+
+// seen is a frame with when it was read.
+type seen struct {
+	frame wiegand.Frame
+	at    time.Duration
+}
+
 // cardEntry is a card that was read and waits for its PIN.
 type cardEntry struct {
 	credentials []access.Credential
+	seen        time.Duration // last
 	until       time.Duration
 }
 
 func newPoint(c *Controller, w ReaderWiring) *point {
 	p := &point{
-		c: c, w: w, frames: make(chan wiegand.Frame, 16), entry: wiegand.NewEntry(0),
+		c: c, w: w, frames: make(chan seen, 64), entry: wiegand.NewEntry(0),
 		health: wiegand.NewHealth(c.mono(), wiegand.DefaultHealthRules()), searches: make(chan search, 1),
 		tampers: make(chan bool, 16),
 	}
@@ -94,9 +109,9 @@ func (p *point) read(ctx context.Context) error {
 		}
 		faulty = false
 		select {
-		case p.frames <- f:
-		case <-ctx.Done():
-			return ctx.Err()
+		case p.frames <- seen{f, p.c.mono()}:
+		default:
+			log.Warn("frame dropped: decisions wait for the store")
 		}
 	}
 }
@@ -109,7 +124,11 @@ func (p *point) loop(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case f := <-p.frames:
-			p.frame(ctx, f)
+			if age := p.c.mono() - f.at; age > maxAge {
+				p.c.opts.Log.Warn("frame dropped: it waited too long", "reader", p.w.ID, "age", age)
+				break
+			}
+			p.frame(ctx, f.frame)
 		case open := <-p.tampers:
 			p.healthy(p.health.Tamper(p.c.mono(), open))
 		case <-timer.C:
@@ -183,17 +202,29 @@ func (p *point) frame(ctx context.Context, f wiegand.Frame) {
 	if ap == nil || len(s.Candidates) == 0 {
 		return
 	}
-	if p.card != nil {
-		p.giveUp()
-	}
-	p.entry.Reset()
 	var credentials []access.Credential
 	for _, c := range s.Candidates {
 		credentials = append(credentials, c.Credential)
 	}
+	if p.card != nil {
+		if p.held(credentials) {
+			return
+		}
+		p.giveUp()
+	}
+	p.entry.Reset()
 	if d := p.decide(ctx, ap, credentials, access.PINNone); d.Type == access.DeniedUnknown {
 		p.hint(candidates)
 	}
+}
+
+// held reports whether the card that waits for its PIN is only being held to a
+// reader that reads it again and again.
+func (p *point) held(credentials []access.Credential) bool {
+	now := p.c.mono()
+	again := slices.Equal(p.card.credentials, credentials) && now-p.card.seen < repeatWithin
+	p.card.seen = now
+	return again
 }
 
 // credentials are what the candidates mean at this reader.
@@ -221,24 +252,35 @@ func (p *point) typed(ctx context.Context, f wiegand.Frame) bool {
 		return false
 	}
 	policy := p.c.policy.Load()
-	size := policy.Codes.Size
+	size := wiegand.MaxBufferedSize
+	if policy.Codes.Enabled {
+		size = min(size, policy.Codes.Size)
+	}
 	if p.card != nil {
 		size = access.PINSize
 	}
 	digits, mine, err := p.w.Buffered.Digits(f.Bits, size)
-	if !mine {
+	// What can't be told may hold what was typed, so it is not shown as a card.
+	if !mine && err == nil {
 		return false
 	}
 	s := Sighting{At: p.c.opts.Clock().Now, Reader: p.w.ID, Kind: "key", Pulses: f.Pulses}
 	if err != nil {
 		s.Problem = err.Error()
+		if _, damaged := wiegand.Decode(f.Bits, p.w.Formats); damaged != nil {
+			p.watchWires(f, false, s.Problem)
+		}
+		if wires := p.wiresProblem(); wires != "" {
+			s.Problem += "; " + wires
+		}
 	}
 	p.c.opts.Observer.Saw(s)
 	ap := policy.PointOf(p.w.ID)
 	switch {
-	case ap == nil || err != nil:
+	case ap == nil:
 	case p.card != nil:
-		p.pin(ctx, ap, digits)
+		p.pin(ctx, ap, digits) // none where there was an error: wrong
+	case err != nil:
 	default:
 		p.decide(ctx, ap, []access.Credential{access.CodeCredential(digits)}, access.PINNone)
 	}

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -34,7 +35,7 @@ func TestSwappedWiresAreTold(t *testing.T) {
 			}
 			b.send(b.gate, bits.Complement())
 			want := []string{"may be swapped", "are swapped"}[i]
-			if got := b.lastSighting(); got.Kind != "noise" || !strings.Contains(got.Problem, want) {
+			if got := b.lastSighting(); got.Bits != "" || !strings.Contains(got.Problem, want) {
 				t.Fatalf("card %d: seen %+v, want %q", i+1, got, want)
 			}
 		}
@@ -222,6 +223,121 @@ func TestAuxiliaryAndTamper(t *testing.T) {
 		}
 		if b.c.Identify("nobody") || !b.c.Identify("front") || b.front.last() != SignalIdentify {
 			t.Error("identify does not reach its reader")
+		}
+	})
+}
+
+// What is typed on a keypad that sends whole codes never shows as a card, also
+// where codes are off or the digits are too many.
+func TestBufferedKeypadHidesWhatIsTyped(t *testing.T) {
+	for _, codes := range []access.CodePolicy{{}, {Enabled: true, Size: 6}, {Enabled: true, Size: 4}} {
+		run(t, func(b *bench) {
+			p := policy(t)
+			p.Codes = codes
+			p.Compile()
+			b.c.SetPolicy(p)
+			for _, typed := range []string{"4711", "12345"} {
+				bits, err := wiegand.Buffered{Facility: 255}.Encode(typed)
+				if err != nil {
+					t.Fatal(err)
+				}
+				b.send(b.gate, bits)
+			}
+			for _, s := range b.obs.sightings() {
+				if s.Bits != "" || len(s.Candidates) > 0 || strings.Contains(s.Problem, "471") {
+					t.Errorf("codes %+v: shown %+v", codes, s)
+				}
+			}
+			for _, e := range b.store.events {
+				if strings.Contains(e.Credential+e.Detail, "471") || strings.Contains(e.Credential+e.Detail, "1234") {
+					t.Errorf("codes %+v: journalled %+v", codes, e)
+				}
+			}
+		})
+	}
+}
+
+// A card held to a reader that reads it again and again is one card.
+func TestHeldCard(t *testing.T) {
+	run(t, func(b *bench) {
+		b.give(cardA, keyA, "1234")
+		for range 5 {
+			b.badge(b.lab, cardA)
+			b.pass(500 * time.Millisecond)
+		}
+		b.keys(b.lab, wiegand.EightBit, "12")
+		b.badge(b.lab, cardA)
+		b.keys(b.lab, wiegand.EightBit, "34")
+		if !b.labLock.get() {
+			t.Fatalf("a held card breaks its PIN: %+v", b.obs.take())
+		}
+	})
+}
+
+// A commit that hangs delays nobody for long, and opens nothing later.
+func TestHangingCommit(t *testing.T) {
+	run(t, func(b *bench) {
+		b.give(cardA, keyA, "")
+		b.store.set(func() { b.store.hang = true })
+		b.keys(b.front, wiegand.FourBit, "000000")
+		b.badge(b.front, cardA)
+		b.pass(lockoutWait)
+		if !b.frontLock.get() {
+			t.Fatal("a known card waits for another's lockout")
+		}
+		b.pass(time.Minute)
+		b.store.set(func() { b.store.slow = time.Minute })
+		b.front.frames <- wiegand.Frame{Bits: wiegand.NewBits(5, 40), Pulses: 40}
+		b.front.frames <- wiegand.Frame{Bits: wiegand.NewBits(cardA, 40), Pulses: 40}
+		b.pass(30 * time.Second)
+		b.store.set(func() { b.store.slow = 0 })
+		b.pass(10 * time.Minute)
+		if n := b.frontLock.count(); n != 1 {
+			t.Fatalf("the door was released %d times, want once: the second card came long before", n)
+		}
+	})
+}
+
+func TestOneOfTwoFires(t *testing.T) {
+	run(t, func(b *bench) {
+		b.fire.levels <- true
+		b.fire2.levels <- true
+		synctest.Wait()
+		b.fire2.levels <- false
+		synctest.Wait()
+		if !b.labLock.get() {
+			t.Fatal("the end of one fire ends the other's release")
+		}
+		b.fire.levels <- false
+		synctest.Wait()
+		if b.labLock.get() {
+			t.Fatal("the end of all does not")
+		}
+	})
+}
+
+// An input that fails while it is active, and comes back inactive, has ended.
+func TestInputFaultsWhileActive(t *testing.T) {
+	run(t, func(b *bench) {
+		b.give(cardA, keyA, "")
+		b.lockdown.levels <- true
+		synctest.Wait()
+		b.lockdown.fail <- errors.New("lines lost")
+		b.pass(2 * time.Second)
+		b.lockdown.levels <- false
+		synctest.Wait()
+		b.badge(b.front, cardA)
+		if !b.frontLock.get() {
+			t.Fatal("the lockdown never ends")
+		}
+		b.pass(time.Minute)
+		// The first press after a fault is a press.
+		b.rex.fail <- errors.New("lines lost")
+		b.pass(2 * time.Second)
+		b.rex.levels <- true
+		synctest.Wait()
+		if !b.frontLock.get() {
+			t.Fatal("the first press after a fault is ignored")
 		}
 	})
 }

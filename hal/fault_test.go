@@ -94,12 +94,14 @@ func TestInputMends(t *testing.T) {
 			must(t, tt.set(true))
 			must(t, s.Heal(tt.part, tt.id))
 			expectNext(t, tt.in, true)
-			// What changed and changed back is not.
+			// What changed and changed back is as it was, and told all the same:
+			// whoever was told of the fault has to learn that it is over.
 			must(t, s.Fail(tt.part, tt.id))
 			expectFault(t, tt.id, next)
 			must(t, tt.set(false))
 			must(t, tt.set(true))
 			must(t, s.Heal(tt.part, tt.id))
+			expectNext(t, tt.in, true)
 			expectNone(t, tt.in, time.Minute)
 			must(t, tt.set(false))
 			expectNext(t, tt.in, false)

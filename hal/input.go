@@ -93,8 +93,8 @@ func openInput(l *lines, s inputSpec, log *slog.Logger) (*Input, error) {
 // Next returns the level at start when it is called first, and then blocks until
 // the debounced level changed; changes that came meanwhile come one by one. The
 // error is the context's, or wraps os.ErrClosed after Close, or wraps ErrFault,
-// once for each fault of the line; the next Next then waits for a change that is
-// seen on the line that is open again, one that came meanwhile included.
+// once for each fault of the line; the next Next then waits for the line to be
+// open again and returns its level, changed or not.
 func (in *Input) Next(ctx context.Context) (active bool, err error) {
 	for {
 		if c, ok := in.pop(); ok {
@@ -135,7 +135,9 @@ func (in *Input) push(active bool) {
 		// still ends with the level there is.
 		for i, c := range slices.Backward(in.pending) {
 			if c.fault == nil {
-				in.pending = slices.Delete(in.pending, i, i+1)
+				if c.active != active {
+					in.pending = slices.Delete(in.pending, i, i+1)
+				}
 				return
 			}
 		}
@@ -178,7 +180,6 @@ func (in *Input) follow(e *edges) error {
 				return err
 			}
 		}
-		again = false
 		if err := in.settle(e); err != nil {
 			return err
 		}
@@ -188,10 +189,11 @@ func (in *Input) follow(e *edges) error {
 		if err != nil {
 			return err
 		}
-		if now != in.level {
+		if now != in.level || again {
 			in.level = now
 			in.push(now == in.active)
 		}
+		again = false
 	}
 }
 
