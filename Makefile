@@ -3,7 +3,8 @@
 GO       ?= go
 PROGRAMS := posternd postern postern-central
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
-LDFLAGS  := -s -w -buildid= -X main.version=$(VERSION)
+BUILT    := $(shell git log -1 --format=%cI 2>/dev/null)
+LDFLAGS  := -s -w -buildid= -X main.version=$(VERSION) -X main.builtAt=$(BUILT)
 BUILD    := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags "$(LDFLAGS)"
 TOOL     := $(GO) tool -modfile=tools.mod
 ARCHES   := amd64 arm64 armv7 armv6

@@ -98,6 +98,17 @@ func (c *Client) Unlock(ctx context.Context, door string) error {
 	return c.call(ctx, http.MethodPost, "/v1/doors/"+url.PathEscape(door)+"/unlock", nil, nil)
 }
 
+// Identify shows "identify" at a reader's lamp and beeper for a few seconds, or
+// is ErrNotFound.
+func (c *Client) Identify(ctx context.Context, reader string) error {
+	return c.call(ctx, http.MethodPost, "/v1/readers/"+url.PathEscape(reader)+"/identify", nil, nil)
+}
+
+// SetOutput turns an auxiliary output on or off, or is ErrNotFound.
+func (c *Client) SetOutput(ctx context.Context, id string, on bool) error {
+	return c.call(ctx, http.MethodPost, "/v1/outputs/"+url.PathEscape(id), map[string]bool{"on": on}, nil)
+}
+
 // Badge presents a card to a simulated reader, by its identification or as raw
 // bits, one of the two, and gives the bits that went over the line.
 func (c *Client) Badge(ctx context.Context, reader, identification, bits string) (sent string, err error) {
@@ -126,6 +137,17 @@ func (c *Client) Contact(ctx context.Context, door string, open bool) error {
 // REX presses a simulated door's exit button once.
 func (c *Client) REX(ctx context.Context, door string) error {
 	return c.call(ctx, http.MethodPost, "/v1/sim/rex", map[string]string{"door": door}, nil)
+}
+
+// Tamper opens or closes a simulated reader's tamper contact: open is tampered
+// with.
+func (c *Client) Tamper(ctx context.Context, reader string, open bool) error {
+	return c.call(ctx, http.MethodPost, "/v1/sim/tamper", map[string]any{"reader": reader, "open": open}, nil)
+}
+
+// Input makes a simulated auxiliary input active, or puts it at rest.
+func (c *Client) Input(ctx context.Context, id string, active bool) error {
+	return c.call(ctx, http.MethodPost, "/v1/sim/input", map[string]any{"input": id, "active": active}, nil)
 }
 
 // Watch gives what happens, from when it returns until the caller stops or ctx

@@ -19,10 +19,14 @@
 //	GET  /v1/keys/{id}                 Key
 //	GET  /v1/watch                     Message, one a line, until either side ends it
 //	POST /v1/doors/{id}/unlock         204
+//	POST /v1/readers/{id}/identify     204
+//	POST /v1/outputs/{id}              {"on"} → 204
 //	POST /v1/sim/badge                 {"reader", "identification" or "bits"} → {"sent"}
 //	POST /v1/sim/keys                  {"reader", "keys"} → 204
 //	POST /v1/sim/contact               {"door", "open"} → 204
 //	POST /v1/sim/rex                   {"door"} → 204
+//	POST /v1/sim/tamper                {"reader", "open"} → 204
+//	POST /v1/sim/input                 {"input", "active"} → 204
 //
 // Anything refused is {"error": {"code", "message"}}.
 package api

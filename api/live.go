@@ -45,6 +45,16 @@ func (v *view) fragments() ([]fragment, error) {
 			return nil, err
 		}
 	}
+	for _, in := range v.Inputs {
+		if err := add("input-"+in.ID, "input", in); err != nil {
+			return nil, err
+		}
+	}
+	for _, o := range v.Outputs {
+		if err := add("output-"+o.ID, "output", o); err != nil {
+			return nil, err
+		}
+	}
 	for _, r := range v.Readers {
 		if err := add("reader-"+r.ID, "reader", v.With(r)); err != nil {
 			return nil, err

@@ -41,7 +41,7 @@ func (s *Server) Page() http.Handler {
 	}
 	if s.sim != nil {
 		for path, newAct := range map[string]func() act{
-			"/badge": badgeAct, "/keys": keysAct, "/contact": contactAct, "/rex": rexAct, "/unlock": s.unlockAct,
+			"/badge": badgeAct, "/keys": keysAct, "/contact": contactAct, "/rex": rexAct, "/input": inputAct, "/unlock": s.unlockAct,
 		} {
 			table[path] = methods{http.MethodPost: bounded(s.formAct(newAct))}
 		}

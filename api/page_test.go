@@ -87,6 +87,54 @@ func TestPage(t *testing.T) {
 	}
 }
 
+func TestPageShowsDoorsTroubles(t *testing.T) {
+	d := start(t, true)
+	ts := d.page(t)
+	_, body := get(t, ts, "/")
+	for _, never := range []string{"fire alarm", "exit button stuck", "contact fault"} {
+		if strings.Contains(body, never) {
+			t.Errorf("the page of a door that is well has %q", never)
+		}
+	}
+	d.Change(func(st *api.Status) {
+		st.Doors[1].Physical, st.Doors[1].Fire, st.Doors[1].REXStuck = "Fault", true, true
+	})
+	_, body = get(t, ts, "/")
+	for _, want := range []string{"fire alarm", "exit button stuck", "contact fault"} {
+		if got := strings.Count(body, want); got != 1 {
+			t.Errorf("the page has %q %d times, want once", want, got)
+		}
+	}
+}
+
+func TestPageInputsAndOutputs(t *testing.T) {
+	for _, simulated := range []bool{true, false} {
+		d := start(t, simulated)
+		ts := d.page(t)
+		if _, body := get(t, ts, "/"); strings.Contains(body, "Inputs and outputs") {
+			t.Error("a panel without inputs and outputs has a section for them")
+		}
+		d.Wire()
+		_, body := get(t, ts, "/")
+		for _, want := range []string{
+			"Inputs and outputs", "Fire relay", `id="input-fire"`, "Input gate", `id="input-gate"`, "Bell", `id="output-bell"`,
+		} {
+			if !strings.Contains(body, want) {
+				t.Errorf("the page lacks %q", want)
+			}
+		}
+		want := 0
+		if simulated {
+			want = 2
+		}
+		for _, part := range []string{`action="/input"`, `name="active" value="true"`, `name="active" value="false"`} {
+			if got := strings.Count(body, part); got != want {
+				t.Errorf("simulated %t: %s is there %d times, want %d", simulated, part, got, want)
+			}
+		}
+	}
+}
+
 func TestPageHeaders(t *testing.T) {
 	d := start(t, true)
 	ts := d.page(t)
@@ -156,13 +204,14 @@ func TestPageTrustsOnlyItself(t *testing.T) {
 
 func TestForms(t *testing.T) {
 	d := start(t, true)
+	d.Wire()
 	ts := d.page(t)
 	post := func(path, body string, header ...string) (*http.Response, string) {
 		return ask(t, ts, "POST", path, body, append(header, "Sec-Fetch-Site", "same-origin")...)
 	}
 	for path, body := range map[string]string{
 		"/badge": "reader=front&identification=+0000000000005+", "/keys": "reader=lab&keys=%23",
-		"/contact": "door=lab&open=true", "/rex": "door=lab", "/unlock": "door=front",
+		"/contact": "door=lab&open=true", "/rex": "door=lab", "/unlock": "door=front", "/input": "input=fire&active=true",
 	} {
 		resp, _ := post(path, body)
 		if resp.StatusCode != 303 || resp.Header.Get("Location") != "/" {
@@ -172,8 +221,8 @@ func TestForms(t *testing.T) {
 			t.Errorf("%s by script: got %d, want 204", path, resp.StatusCode)
 		}
 	}
-	if got := len(d.Done()); got != 10 {
-		t.Errorf("%d things done, want 10: %q", got, d.Done())
+	if got := len(d.Done()); got != 12 {
+		t.Errorf("%d things done, want 12: %q", got, d.Done())
 	}
 	for _, tt := range []struct {
 		path, body string
@@ -187,6 +236,10 @@ func TestForms(t *testing.T) {
 		{"/contact", "door=lab&open=yes", 400, "open must be true or false"},
 		{"/contact", "door=lab&open=null", 400, "open must be true or false"},
 		{"/rex", "door=lab&now=1", 400, `unknown field "now" (want door)`},
+		{"/input", "input=fire", 400, "active is missing"},
+		{"/input", "input=fire&active=on", 400, "active must be true or false"},
+		{"/input", "input=fire&active=true&active=false", 400, "active is there twice"},
+		{"/input", "input=horn&active=true", 404, `input "horn": not found on this panel`},
 		{"/unlock", "door=cellar", 404, `door "cellar": not found on this panel`},
 	} {
 		resp, body := post(tt.path, tt.body, "Accept", "application/json")
@@ -203,12 +256,13 @@ func TestForms(t *testing.T) {
 
 func TestRealBoardsPageMovesNothing(t *testing.T) {
 	d := start(t, false)
+	d.Wire()
 	ts := d.page(t)
 	_, body := get(t, ts, "/")
 	if strings.Contains(body, "<form") || strings.Contains(body, "<button") {
 		t.Error("the page of a real board has something to press")
 	}
-	for _, path := range []string{"/unlock", "/rex", "/keys", "/badge", "/contact"} {
+	for _, path := range []string{"/unlock", "/rex", "/keys", "/badge", "/contact", "/input", "/outputs/bell", "/identify"} {
 		resp, _ := ask(t, ts, "POST", path, "door=front", "Sec-Fetch-Site", "same-origin")
 		if resp.StatusCode != 404 {
 			t.Errorf("%s: got %d, want 404", path, resp.StatusCode)
@@ -221,6 +275,7 @@ func TestRealBoardsPageMovesNothing(t *testing.T) {
 
 func TestLive(t *testing.T) {
 	d := start(t, true)
+	d.Wire()
 	ts := d.page(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -269,6 +324,20 @@ func TestLive(t *testing.T) {
 		t.Fatal(err)
 	}
 	await("door-front", "unlocked")
+	if err := d.client.Input(t.Context(), "fire", true); err != nil {
+		t.Fatal(err)
+	}
+	await("input-fire", "active")
+	if err := d.client.SetOutput(t.Context(), "bell", true); err != nil {
+		t.Fatal(err)
+	}
+	await("output-bell", ">on<")
+	if err := d.client.Identify(t.Context(), "lab"); err != nil {
+		t.Fatal(err)
+	}
+	await("reader-lab", "identify")
+	d.Change(func(st *api.Status) { st.Doors[1].Fire = true })
+	await("door-lab", "fire alarm")
 	d.Append(api.Event{Type: access.DoorForced, Door: "lab"})
 	await("journal", "door forced")
 }

@@ -106,6 +106,40 @@ func rexAct() act {
 	}
 }
 
+func tamperAct() act {
+	var reader string
+	var open flag
+	return act{
+		fields: fields{"reader": &reader, "open": &open},
+		do: func(ctx context.Context, sim Simulator) (string, error) {
+			if err := checkID("reader", reader); err != nil {
+				return "", err
+			}
+			if !open.given {
+				return "", invalid("open is missing")
+			}
+			return "", sim.Tamper(ctx, reader, open.value)
+		},
+	}
+}
+
+func inputAct() act {
+	var input string
+	var active flag
+	return act{
+		fields: fields{"input": &input, "active": &active},
+		do: func(ctx context.Context, sim Simulator) (string, error) {
+			if err := checkID("input", input); err != nil {
+				return "", err
+			}
+			if !active.given {
+				return "", invalid("active is missing")
+			}
+			return "", sim.Input(ctx, input, active.value)
+		},
+	}
+}
+
 // simulate is the socket's handler for one act.
 func (s *Server) simulate(newAct func() act) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {

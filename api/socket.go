@@ -20,17 +20,21 @@ func (s *Server) Socket() http.Handler {
 	get := func(h handler) methods { return methods{http.MethodGet: bounded(h)} }
 	post := func(h handler) methods { return methods{http.MethodPost: bounded(h)} }
 	return s.routes(map[string]methods{
-		"/v1/status":            get(s.getStatus),
-		"/v1/doors":             get(s.getDoors),
-		"/v1/events":            get(s.getEvents),
-		"/v1/keys":              get(s.getKeys),
-		"/v1/keys/{id}":         get(s.getKey),
-		"/v1/watch":             {http.MethodGet: s.watch},
-		"/v1/doors/{id}/unlock": post(s.postUnlock),
-		"/v1/sim/badge":         post(s.simulate(badgeAct)),
-		"/v1/sim/keys":          post(s.simulate(keysAct)),
-		"/v1/sim/contact":       post(s.simulate(contactAct)),
-		"/v1/sim/rex":           post(s.simulate(rexAct)),
+		"/v1/status":                get(s.getStatus),
+		"/v1/doors":                 get(s.getDoors),
+		"/v1/events":                get(s.getEvents),
+		"/v1/keys":                  get(s.getKeys),
+		"/v1/keys/{id}":             get(s.getKey),
+		"/v1/watch":                 {http.MethodGet: s.watch},
+		"/v1/doors/{id}/unlock":     post(s.postUnlock),
+		"/v1/readers/{id}/identify": post(s.postIdentify),
+		"/v1/outputs/{id}":          post(s.postOutput),
+		"/v1/sim/badge":             post(s.simulate(badgeAct)),
+		"/v1/sim/keys":              post(s.simulate(keysAct)),
+		"/v1/sim/contact":           post(s.simulate(contactAct)),
+		"/v1/sim/rex":               post(s.simulate(rexAct)),
+		"/v1/sim/tamper":            post(s.simulate(tamperAct)),
+		"/v1/sim/input":             post(s.simulate(inputAct)),
 	})
 }
 
@@ -60,6 +64,12 @@ func (s *Server) status(r *http.Request) (Status, error) {
 	}
 	if st.Readers == nil {
 		st.Readers = []Reader{}
+	}
+	if st.Inputs == nil {
+		st.Inputs = []Input{}
+	}
+	if st.Outputs == nil {
+		st.Outputs = []Output{}
 	}
 	return st, nil
 }
@@ -169,7 +179,48 @@ func (s *Server) postUnlock(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// maxID bounds the id of a door or a reader, in bytes.
+func (s *Server) postIdentify(w http.ResponseWriter, r *http.Request) error {
+	if _, err := query(r); err != nil {
+		return err
+	}
+	reader := r.PathValue("id")
+	if err := checkID("reader", reader); err != nil {
+		return err
+	}
+	if err := s.backend.Identify(r.Context(), reader); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func (s *Server) postOutput(w http.ResponseWriter, r *http.Request) error {
+	if _, err := query(r); err != nil {
+		return err
+	}
+	id := r.PathValue("id")
+	if err := checkID("output", id); err != nil {
+		return err
+	}
+	body, err := readBody(w, r, "application/json")
+	if err != nil {
+		return err
+	}
+	var on flag
+	if err := (fields{"on": &on}).decodeJSON(body); err != nil {
+		return err
+	}
+	if !on.given {
+		return invalid("on is missing")
+	}
+	if err := s.backend.SetOutput(r.Context(), id, on.value); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// maxID bounds the id of a door, a reader, an input or an output, in bytes.
 const maxID = 64
 
 func checkID(what, id string) error {

@@ -49,6 +49,28 @@ func TestRefusals(t *testing.T) {
 		{"POST", "/v1/doors/cellar/unlock", "", "", 404, "NotFound", `door "cellar": not found on this panel`},
 		{"POST", "/v1/doors/" + strings.Repeat("x", 65) + "/unlock", "", "", 400, "InvalidArgument", "door is over 64 bytes"},
 		{"POST", "/v1/doors/lab/unlock", "", "", 409, "Refused", "unlock lab: refused: it is locked down; end the lockdown first"},
+		{"GET", "/v1/readers/front/identify", "", "", 405, "MethodNotAllowed", "use POST"},
+		{"POST", "/v1/readers/cellar/identify", "", "", 404, "NotFound", `reader "cellar": not found on this panel`},
+		{"POST", "/v1/readers/" + strings.Repeat("x", 65) + "/identify", "", "", 400, "InvalidArgument", "reader is over 64 bytes"},
+		{"POST", "/v1/readers/front/identify?x=1", "", "", 400, "InvalidArgument", `unknown parameter "x" (want none)`},
+		{"GET", "/v1/outputs/bell", "", "", 405, "MethodNotAllowed", "use POST"},
+		{"POST", "/v1/outputs/", js, `{"on":true}`, 404, "NotFound", "no such path; the API begins at /v1/status"},
+		{"POST", "/v1/outputs/horn", js, `{"on":true}`, 404, "NotFound", `output "horn": not found on this panel`},
+		{"POST", "/v1/outputs/" + strings.Repeat("x", 65), js, `{"on":true}`, 400, "InvalidArgument", "output is over 64 bytes"},
+		{"POST", "/v1/outputs/bell?x=1", js, `{"on":true}`, 400, "InvalidArgument", `unknown parameter "x" (want none)`},
+		{"POST", "/v1/outputs/bell", plain, `{"on":true}`, 415, "UnsupportedMediaType", "send Content-Type: application/json"},
+		{"POST", "/v1/outputs/bell", js, `{"on":true` + strings.Repeat(" ", 4096) + `}`, 413, "TooLarge", "the body is over 4096 bytes"},
+		{"POST", "/v1/outputs/bell", js, "", 400, "InvalidArgument", "the body is not a JSON object"},
+		{"POST", "/v1/outputs/bell", js, "true", 400, "InvalidArgument", "the body is not a JSON object"},
+		{"POST", "/v1/outputs/bell", js, `{"on":true`, 400, "InvalidArgument", "the body is not valid JSON"},
+		{"POST", "/v1/outputs/bell", js, `{"on":true}{}`, 400, "InvalidArgument", "the body goes on after its object"},
+		{"POST", "/v1/outputs/bell", js, `{}`, 400, "InvalidArgument", "on is missing"},
+		{"POST", "/v1/outputs/bell", js, `{"on":null}`, 400, "InvalidArgument", "on must be true or false"},
+		{"POST", "/v1/outputs/bell", js, `{"on":"true"}`, 400, "InvalidArgument", "on must be true or false"},
+		{"POST", "/v1/outputs/bell", js, `{"on":1}`, 400, "InvalidArgument", "on must be true or false"},
+		{"POST", "/v1/outputs/bell", js, `{"on":true,"on":false}`, 400, "InvalidArgument", "on is there twice"},
+		{"POST", "/v1/outputs/bell", js, `{"On":true}`, 400, "InvalidArgument", `unknown field "On" (want on)`},
+		{"POST", "/v1/outputs/bell", js, `{"on":true,"for":5}`, 400, "InvalidArgument", `unknown field "for" (want on)`},
 		{"POST", "/v1/sim/badge", plain, "{}", 415, "UnsupportedMediaType", "send Content-Type: application/json"},
 		{"POST", "/v1/sim/badge", "", "{}", 415, "UnsupportedMediaType", "send Content-Type: application/json"},
 		{"POST", "/v1/sim/badge", js, strings.Repeat(" ", 4097), 413, "TooLarge", "the body is over 4096 bytes"},
@@ -81,7 +103,30 @@ func TestRefusals(t *testing.T) {
 		{"POST", "/v1/sim/contact", js, `{"open":true}`, 400, "InvalidArgument", "door is missing"},
 		{"POST", "/v1/sim/rex", js, `{}`, 400, "InvalidArgument", "door is missing"},
 		{"POST", "/v1/sim/rex?x=1", js, `{"door":"front"}`, 400, "InvalidArgument", `unknown parameter "x" (want none)`},
+		{"GET", "/v1/sim/tamper", "", "", 405, "MethodNotAllowed", "use POST"},
+		{"POST", "/v1/sim/tamper", plain, `{"reader":"front","open":true}`, 415, "UnsupportedMediaType", "send Content-Type: application/json"},
+		{"POST", "/v1/sim/tamper", js, `{"open":true}`, 400, "InvalidArgument", "reader is missing"},
+		{"POST", "/v1/sim/tamper", js, `{"reader":"front"}`, 400, "InvalidArgument", "open is missing"},
+		{"POST", "/v1/sim/tamper", js, `{"reader":"front","open":null}`, 400, "InvalidArgument", "open must be true or false"},
+		{"POST", "/v1/sim/tamper", js, `{"reader":"front","open":"open"}`, 400, "InvalidArgument", "open must be true or false"},
+		{"POST", "/v1/sim/tamper", js, `{"reader":7,"open":true}`, 400, "InvalidArgument", "reader must be a string"},
+		{"POST", "/v1/sim/tamper", js, `{"reader":"` + strings.Repeat("x", 65) + `","open":true}`, 400, "InvalidArgument", "reader is over 64 bytes"},
+		{"POST", "/v1/sim/tamper", js, `{"door":"front","open":true}`, 400, "InvalidArgument", `unknown field "door" (want open, reader)`},
+		{"POST", "/v1/sim/tamper", js, `{"reader":"front","open":true,"open":true}`, 400, "InvalidArgument", "open is there twice"},
+		{"POST", "/v1/sim/tamper", js, `{"reader":"back","open":true}`, 404, "NotFound", `reader "back": not found on this panel`},
+		{"GET", "/v1/sim/input", "", "", 405, "MethodNotAllowed", "use POST"},
+		{"POST", "/v1/sim/input", js, "", 400, "InvalidArgument", "the body is not a JSON object"},
+		{"POST", "/v1/sim/input", js, `{"active":true}`, 400, "InvalidArgument", "input is missing"},
+		{"POST", "/v1/sim/input", js, `{"input":"","active":true}`, 400, "InvalidArgument", "input is missing"},
+		{"POST", "/v1/sim/input", js, `{"input":"fire"}`, 400, "InvalidArgument", "active is missing"},
+		{"POST", "/v1/sim/input", js, `{"input":"fire","active":null}`, 400, "InvalidArgument", "active must be true or false"},
+		{"POST", "/v1/sim/input", js, `{"input":"fire","active":0}`, 400, "InvalidArgument", "active must be true or false"},
+		{"POST", "/v1/sim/input", js, `{"input":null,"active":true}`, 400, "InvalidArgument", "input must be a string"},
+		{"POST", "/v1/sim/input", js, `{"input":"` + strings.Repeat("x", 65) + `","active":true}`, 400, "InvalidArgument", "input is over 64 bytes"},
+		{"POST", "/v1/sim/input", js, `{"input":"fire","on":true}`, 400, "InvalidArgument", `unknown field "on" (want active, input)`},
+		{"POST", "/v1/sim/input", js, `{"input":"horn","active":true}`, 404, "NotFound", `input "horn": not found on this panel`},
 	}
+	d.Wire()
 	d.Change(func(st *api.Status) { st.Doors[1].Mode = "LockedDown" })
 	for _, tt := range tests {
 		name := tt.method + " " + tt.path + " " + tt.body
@@ -127,10 +172,78 @@ func (d *daemon) request(t *testing.T, method, path, media, body string) (status
 
 func TestRealBoardHasNoHands(t *testing.T) {
 	d := start(t, false)
-	for _, what := range []string{"badge", "keys", "contact", "rex"} {
+	for _, what := range []string{"badge", "keys", "contact", "rex", "tamper", "input"} {
 		status, _, body := d.request(t, "POST", "/v1/sim/"+what, "application/json", `{"door":"front"}`)
 		if status != http.StatusConflict || !strings.Contains(body, "this panel's board is real") {
 			t.Errorf("%s: got %d %s", what, status, body)
+		}
+	}
+}
+
+// What a real board has too: a lamp and an output of its own.
+func TestRealBoardObeys(t *testing.T) {
+	d, ctx := start(t, false), t.Context()
+	d.Wire()
+	if err := errors.Join(d.client.Identify(ctx, "front"), d.client.SetOutput(ctx, "bell", true)); err != nil {
+		t.Error(err)
+	}
+	if diff := cmp.Diff([]string{"identify front", "output bell true"}, d.Done()); diff != "" {
+		t.Errorf("done (-want +got):\n%s", diff)
+	}
+}
+
+// A door says only what is so, and a list is never null.
+func TestStatusOnTheWire(t *testing.T) {
+	d := start(t, true)
+	status := func() string {
+		_, _, body := d.request(t, "GET", "/v1/status", "", "")
+		return body
+	}
+	body := status()
+	for _, want := range []string{`"inputs":[]`, `"outputs":[]`} {
+		if !strings.Contains(body, want) {
+			t.Errorf("the status lacks %s: %s", want, body)
+		}
+	}
+	for _, never := range []string{"physical", `"fire"`, "rex_stuck"} {
+		if strings.Contains(body, never) {
+			t.Errorf("the status has %s: %s", never, body)
+		}
+	}
+	d.Wire()
+	d.Change(func(st *api.Status) {
+		st.Doors[1].Physical, st.Doors[1].Fire, st.Doors[1].REXStuck = "Fault", true, true
+		st.Inputs[0].Active, st.Outputs[0].On = true, true
+	})
+	body = status()
+	for _, want := range []string{
+		`"physical":"Fault","fire":true,"rex_stuck":true`,
+		`"inputs":[{"id":"fire","name":"Fire relay","kind":"fire","active":true},{"id":"gate","kind":"aux","active":false}]`,
+		`"outputs":[{"id":"bell","name":"Bell","on":true}]`,
+	} {
+		if !strings.Contains(body, want) {
+			t.Errorf("the status lacks %s: %s", want, body)
+		}
+	}
+}
+
+func TestContact(t *testing.T) {
+	for _, tt := range []struct {
+		door api.Door
+		want string
+	}{
+		{api.Door{}, "none"},
+		{api.Door{Physical: "Unknown"}, "none"},
+		{api.Door{HasContact: true}, "closed"},
+		{api.Door{HasContact: true, Open: true}, "open"},
+		{api.Door{HasContact: true, Physical: "Closed"}, "closed"},
+		{api.Door{HasContact: true, Physical: "Open", Open: true}, "open"},
+		{api.Door{HasContact: true, Physical: "Unknown"}, "unknown"},
+		// The last word of a contact at fault stands in Open.
+		{api.Door{HasContact: true, Physical: "Fault", Open: true}, "fault"},
+	} {
+		if got := tt.door.Contact(); got != tt.want {
+			t.Errorf("%+v: got %q, want %q", tt.door, got, tt.want)
 		}
 	}
 }
@@ -154,7 +267,7 @@ func TestClient(t *testing.T) {
 		t.Fatal(err)
 	}
 	want, _ := d.Status(ctx)
-	want.Problems = []api.Problem{}
+	want.Problems, want.Inputs, want.Outputs = []api.Problem{}, []api.Input{}, []api.Output{}
 	if diff := cmp.Diff(want, st); diff != "" {
 		t.Errorf("status (-want +got):\n%s", diff)
 	}
@@ -193,7 +306,10 @@ func (d *daemon) act(t *testing.T) {
 	if _, err := d.client.Badge(ctx, "front", "5", ""); !errors.Is(err, api.ErrInvalid) {
 		t.Errorf("bad card: got %v, want ErrInvalid", err)
 	}
+	d.Wire()
 	for what, err := range map[string]error{
+		"identify": d.client.Identify(ctx, "lab"), "output": d.client.SetOutput(ctx, "bell", true),
+		"tamper": d.client.Tamper(ctx, "lab", true), "input": d.client.Input(ctx, "gate", true),
 		"keys": d.client.PressKeys(ctx, "lab", "12*#"), "contact": d.client.Contact(ctx, "lab", true),
 		"rex": d.client.REX(ctx, "lab"), "unlock": d.client.Unlock(ctx, "front"),
 	} {
@@ -202,9 +318,18 @@ func (d *daemon) act(t *testing.T) {
 		}
 	}
 	got := strings.Join(d.Done(), "\n")
-	for _, want := range []string{"badge front " + sent, "keys lab 12*#", "contact lab true", "rex lab", "unlock front"} {
+	for _, want := range []string{"badge front " + sent, "keys lab 12*#", "contact lab true", "rex lab", "unlock front",
+		"identify lab", "output bell true", "tamper lab true", "input gate true"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q was not done; done:\n%s", want, got)
+		}
+	}
+	for what, err := range map[string]error{
+		"identify": d.client.Identify(ctx, "a/b"), "output": d.client.SetOutput(ctx, "a/b", true),
+		"tamper": d.client.Tamper(ctx, "back", true), "input": d.client.Input(ctx, "horn", true),
+	} {
+		if !errors.Is(err, api.ErrNotFound) {
+			t.Errorf("%s of what isn't there: got %v, want ErrNotFound", what, err)
 		}
 	}
 	d.Change(func(st *api.Status) { st.Doors[0].Mode = "LockedDown" })

@@ -11,7 +11,8 @@ import (
 // What a Backend or Simulator answers with when it can't do what is asked.
 // Either may be wrapped; the text is shown to the caller and must say what to do.
 var (
-	// ErrNotFound is a door, reader or key that this panel doesn't have.
+	// ErrNotFound is a door, reader, key, input or output that this panel
+	// doesn't have.
 	ErrNotFound = errors.New("not found")
 	// ErrRefused is something that is not done now, such as unlocking a door
 	// that is locked down.
@@ -37,6 +38,11 @@ type Backend interface {
 	// Unlock releases a door once, as a grant does: ErrNotFound, or ErrRefused
 	// when its mode holds every grant back.
 	Unlock(ctx context.Context, door string) error
+	// Identify shows "identify" at a reader's lamp and beeper for a few seconds,
+	// so that somebody before it knows which one it is; or ErrNotFound.
+	Identify(ctx context.Context, reader string) error
+	// SetOutput turns an auxiliary output on or off; or ErrNotFound.
+	SetOutput(ctx context.Context, id string, on bool) error
 	// Watch gives what happens from now on, until ctx ends, when the channel is
 	// closed. A slow reader loses messages, and the next one's Lost counts them.
 	Watch(ctx context.Context) <-chan Message
@@ -55,6 +61,10 @@ type Simulator interface {
 	Contact(ctx context.Context, door string, open bool) error
 	// REX presses a door's exit button once.
 	REX(ctx context.Context, door string) error
+	// Tamper opens or closes a reader's tamper contact: open is tampered with.
+	Tamper(ctx context.Context, reader string, open bool) error
+	// Input makes an auxiliary input active, or puts it at rest.
+	Input(ctx context.Context, id string, active bool) error
 }
 
 // Status is a panel as it is at Now.
@@ -73,6 +83,8 @@ type Status struct {
 	Problems  []Problem `json:"problems"` // worst first
 	Doors     []Door    `json:"doors"`
 	Readers   []Reader  `json:"readers"`
+	Inputs    []Input   `json:"inputs"`
+	Outputs   []Output  `json:"outputs"`
 }
 
 // Link is the connection to central.
@@ -114,6 +126,24 @@ type Door struct {
 	HasContact bool   `json:"has_contact"`
 	Open       bool   `json:"open"` // false without a contact
 	Released   bool   `json:"released"`
+	Physical   string `json:"physical,omitempty"`  // as access.DoorPhysicalState
+	Fire       bool   `json:"fire,omitempty"`      // a fire input is active
+	REXStuck   bool   `json:"rex_stuck,omitempty"` // the exit button has been held too long
+}
+
+// Input is an auxiliary input, one that belongs to no door and no reader.
+type Input struct {
+	ID     string `json:"id"`
+	Name   string `json:"name,omitempty"`
+	Kind   string `json:"kind"` // fire, lockdown, tamper or aux
+	Active bool   `json:"active"`
+}
+
+// Output is an auxiliary output.
+type Output struct {
+	ID   string `json:"id"`
+	Name string `json:"name,omitempty"`
+	On   bool   `json:"on"`
 }
 
 // Reader is a reader, how it is declared, and what it last read.

@@ -3,6 +3,7 @@ package api
 import (
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"postern/access"
@@ -171,4 +172,31 @@ func (d Door) State() string {
 		return "unlocked"
 	}
 	return "secured"
+}
+
+// Contact is what a door's contact says, in a word: none without one, fault,
+// unknown before it has spoken, open or closed.
+func (d Door) Contact() string {
+	switch {
+	case !d.HasContact:
+		return "none"
+	case d.Physical == access.PhysicalFault.String(), d.Physical == access.PhysicalUnknown.String():
+		return strings.ToLower(d.Physical)
+	case d.Open:
+		return "open"
+	}
+	return "closed"
+}
+
+// Troubles are what stands at a door beside its alarm, in words: a fire alarm,
+// an exit button that is stuck.
+func (d Door) Troubles() []string {
+	var out []string
+	if d.Fire {
+		out = append(out, access.FireAlarm.Text())
+	}
+	if d.REXStuck {
+		out = append(out, access.REXStuck.Text())
+	}
+	return out
 }

@@ -73,6 +73,15 @@ func New() *Panel {
 
 func describe(e *api.Event) { e.Text, e.Category = e.Type.Text(), e.Type.Category() }
 
+// Wire adds two auxiliary inputs, fire and gate, and an output, bell, to the
+// panel, which begins without any.
+func (p *Panel) Wire() {
+	p.Change(func(st *api.Status) {
+		st.Inputs = []api.Input{{ID: "fire", Name: "Fire relay", Kind: "fire"}, {ID: "gate", Kind: "aux"}}
+		st.Outputs = []api.Output{{ID: "bell", Name: "Bell"}}
+	})
+}
+
 // Change changes the panel's status and tells those who watch.
 func (p *Panel) Change(f func(*api.Status)) {
 	p.mu.Lock()
@@ -88,8 +97,8 @@ func (p *Panel) Fail(err error) {
 	p.fault = err
 }
 
-// Done is what was asked of the panel's locks and simulated hands, one line
-// each.
+// Done is what was asked of the panel's locks, readers, outputs and simulated
+// hands, one line each.
 func (p *Panel) Done() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -138,6 +147,7 @@ func (p *Panel) Status(context.Context) (api.Status, error) {
 	defer p.mu.Unlock()
 	st := p.status
 	st.Doors, st.Readers = slices.Clone(st.Doors), slices.Clone(st.Readers)
+	st.Inputs, st.Outputs = slices.Clone(st.Inputs), slices.Clone(st.Outputs)
 	return st, p.fault
 }
 
@@ -224,6 +234,73 @@ func (p *Panel) do(door, what string, f func(*api.Door) error) error {
 	p.done = append(p.done, what)
 	told := *d
 	p.tell(api.Message{Kind: api.MessageDoor, Door: &told})
+	return nil
+}
+
+// Identify is part of api.Backend.
+func (p *Panel) Identify(_ context.Context, reader string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.reader(reader); err != nil {
+		return err
+	}
+	for i := range p.status.Readers {
+		if p.status.Readers[i].ID == reader {
+			p.status.Readers[i].Indication = "identify"
+		}
+	}
+	p.done = append(p.done, "identify "+reader)
+	p.tell(api.Message{Kind: api.MessageStatus})
+	return nil
+}
+
+// SetOutput is part of api.Backend.
+func (p *Panel) SetOutput(_ context.Context, id string, on bool) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.fault != nil {
+		return p.fault
+	}
+	i := slices.IndexFunc(p.status.Outputs, func(o api.Output) bool { return o.ID == id })
+	if i < 0 {
+		return fmt.Errorf("output %q: %w on this panel", id, api.ErrNotFound)
+	}
+	p.status.Outputs[i].On = on
+	p.done = append(p.done, fmt.Sprintf("output %s %t", id, on))
+	p.tell(api.Message{Kind: api.MessageStatus})
+	return nil
+}
+
+// Tamper is part of api.Simulator.
+func (p *Panel) Tamper(_ context.Context, reader string, open bool) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.reader(reader); err != nil {
+		return err
+	}
+	p.done = append(p.done, fmt.Sprintf("tamper %s %t", reader, open))
+	e := api.Event{Type: access.TamperEnded, AccessPoint: reader}
+	if open {
+		e.Type = access.Tampered
+	}
+	p.append(e)
+	return nil
+}
+
+// Input is part of api.Simulator.
+func (p *Panel) Input(_ context.Context, id string, active bool) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.fault != nil {
+		return p.fault
+	}
+	i := slices.IndexFunc(p.status.Inputs, func(in api.Input) bool { return in.ID == id })
+	if i < 0 {
+		return fmt.Errorf("input %q: %w on this panel", id, api.ErrNotFound)
+	}
+	p.status.Inputs[i].Active = active
+	p.done = append(p.done, fmt.Sprintf("input %s %t", id, active))
+	p.tell(api.Message{Kind: api.MessageStatus})
 	return nil
 }
 

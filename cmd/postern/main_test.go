@@ -97,8 +97,8 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// panelCommand changes the panel: problem, disconnect, empty, real, fail,
-// lockdown DOOR, forced DOOR; `panel did TEXT` checks what it did.
+// panelCommand changes the panel: problem, disconnect, name, lockdown, forced,
+// troubled, wired, event, fail, stop; `panel did TEXT` checks what it did.
 func panelCommand(ts *testscript.TestScript, neg bool, args []string) {
 	d := ts.Value(daemonKey{}).(*daemon)
 	change := func(f func(*api.Status)) { d.Change(f) }
@@ -116,6 +116,13 @@ func panelCommand(ts *testscript.TestScript, neg bool, args []string) {
 		change(func(st *api.Status) { st.Doors[1].Mode = "LockedDown" })
 	case "forced":
 		change(func(st *api.Status) { st.Doors[1].Alarm, st.Doors[1].Open = "DoorForcedOpen", true })
+	case "troubled":
+		change(func(st *api.Status) {
+			st.Doors[0].Physical, st.Doors[0].REXStuck = "Fault", true
+			st.Doors[1].Fire = true
+		})
+	case "wired":
+		d.Wire()
 	case "event":
 		d.Append(api.Event{Type: access.Denied, Reason: "WrongPIN", Door: "lab", Credential: "0001234567890"})
 	case "fail":

@@ -8,7 +8,7 @@ import (
 
 func newSim(o *options) *cobra.Command {
 	return group("sim", "Hands and cards for a simulated board",
-		newSimBadge(o), newSimKeys(o), newSimContact(o), newSimREX(o))
+		newSimBadge(o), newSimKeys(o), newSimContact(o), newSimREX(o), newSimTamper(o), newSimInput(o))
 }
 
 func newSimBadge(o *options) *cobra.Command {
@@ -65,14 +65,14 @@ func newSimContact(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use: "contact DOOR open|closed", Short: "Open or close a door", Args: exactArgs("DOOR", "open|closed"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if args[1] != "open" && args[1] != "closed" {
-				return usagef("a contact is open or closed, not %.20q", args[1])
+			open, err := either("a contact", args[1], "open", "closed")
+			if err != nil {
+				return err
 			}
 			c, err := o.client()
 			if err != nil {
 				return err
 			}
-			open := args[1] == "open"
 			if err := c.Contact(cmd.Context(), args[0], open); err != nil {
 				return err
 			}
@@ -93,6 +93,46 @@ func newSimREX(o *options) *cobra.Command {
 				return err
 			}
 			return o.report(map[string]any{"door": args[0], "pressed": true}, "%s: exit button pressed", args[0])
+		},
+	}
+}
+
+func newSimTamper(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use: "tamper READER open|closed", Short: "Open or close a reader's tamper contact", Args: exactArgs("READER", "open|closed"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			open, err := either("a tamper contact", args[1], "open", "closed")
+			if err != nil {
+				return err
+			}
+			c, err := o.client()
+			if err != nil {
+				return err
+			}
+			if err := c.Tamper(cmd.Context(), args[0], open); err != nil {
+				return err
+			}
+			return o.report(map[string]any{"reader": args[0], "open": open}, "%s: tamper contact %s", args[0], args[1])
+		},
+	}
+}
+
+func newSimInput(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use: "input ID on|off", Short: "Make an auxiliary input active, or put it at rest", Args: exactArgs("ID", "on|off"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			active, err := either("an input", args[1], "on", "off")
+			if err != nil {
+				return err
+			}
+			c, err := o.client()
+			if err != nil {
+				return err
+			}
+			if err := c.Input(cmd.Context(), args[0], active); err != nil {
+				return err
+			}
+			return o.report(map[string]any{"input": args[0], "active": active}, "%s: input %s", args[0], args[1])
 		},
 	}
 }

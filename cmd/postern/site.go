@@ -73,14 +73,14 @@ func (s *site) addPanel(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var panels []struct {
-		SystemID string `json:"system_id"`
-	}
-	if err := json.Unmarshal(out, &panels); err != nil {
-		return fmt.Errorf("read central's panels: %w", err)
-	}
-	for _, p := range panels {
-		if p.SystemID == demoSystem {
+	for line := range bytes.Lines(out) {
+		var panel struct {
+			SystemID string `json:"system_id"`
+		}
+		if err := json.Unmarshal(line, &panel); err != nil {
+			return fmt.Errorf("read central's panels: %w", err)
+		}
+		if panel.SystemID == demoSystem {
 			return nil
 		}
 	}

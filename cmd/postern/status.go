@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -72,7 +73,51 @@ func (o *options) printStatus(st api.Status) error {
 			return err
 		}
 	}
+	if err := o.printInputs(st.Inputs); err != nil {
+		return err
+	}
+	if err := o.printOutputs(st.Outputs); err != nil {
+		return err
+	}
 	return o.printProblems(st.Problems)
+}
+
+func (o *options) printInputs(inputs []api.Input) error {
+	if len(inputs) == 0 {
+		return nil
+	}
+	if err := o.printf("\n"); err != nil {
+		return err
+	}
+	return o.table(func(w io.Writer) {
+		fmt.Fprintln(w, "INPUT\tNAME\tKIND\tSTATE")
+		for _, in := range inputs {
+			state := "at rest"
+			if in.Active {
+				state = "active"
+			}
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", in.ID, dash(in.Name), in.Kind, state)
+		}
+	})
+}
+
+func (o *options) printOutputs(outputs []api.Output) error {
+	if len(outputs) == 0 {
+		return nil
+	}
+	if err := o.printf("\n"); err != nil {
+		return err
+	}
+	return o.table(func(w io.Writer) {
+		fmt.Fprintln(w, "OUTPUT\tNAME\tSTATE")
+		for _, out := range outputs {
+			state := "off"
+			if out.On {
+				state = "on"
+			}
+			fmt.Fprintf(w, "%s\t%s\t%s\n", out.ID, dash(out.Name), state)
+		}
+	})
 }
 
 func (o *options) printProblems(problems []api.Problem) error {
@@ -166,20 +211,14 @@ func (o *options) printDoors(doors []api.Door) error {
 	return o.table(func(w io.Writer) {
 		fmt.Fprintln(w, "DOOR\tNAME\tSTATE\tMODE\tLOCK\tCONTACT\tALARM")
 		for _, d := range doors {
-			lock, contact, alarm := "secured", "none", "-"
+			lock, alarms := "secured", d.Troubles()
 			if d.Released {
 				lock = "released"
 			}
-			if d.HasContact {
-				contact = "closed"
+			if d.Alarm != "Normal" && d.Alarm != "" {
+				alarms = slices.Insert(alarms, 0, d.Alarm)
 			}
-			if d.Open {
-				contact = "open"
-			}
-			if d.Alarm != "Normal" {
-				alarm = d.Alarm
-			}
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", d.ID, dash(d.Name), d.State(), d.Mode, lock, contact, dash(alarm))
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", d.ID, dash(d.Name), d.State(), d.Mode, lock, d.Contact(), dash(strings.Join(alarms, ", ")))
 		}
 	})
 }

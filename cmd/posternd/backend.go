@@ -1,15 +1,18 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"postern/access"
 	"postern/api"
 	"postern/config"
 	"postern/controller"
+	"postern/hal"
 	"postern/store"
 	"postern/wiegand"
 )
@@ -43,6 +46,14 @@ func (b *backend) Status(context.Context) (api.Status, error) {
 	for i := range cfg.Readers {
 		s.Readers = append(s.Readers, p.reader(cfg, &cfg.Readers[i]))
 	}
+	for _, in := range cfg.Inputs {
+		s.Inputs = append(s.Inputs, api.Input{ID: in.ID, Name: in.Name, Kind: string(in.Kind), Active: p.ctl.Active(in.ID)})
+	}
+	for _, o := range cfg.Outputs {
+		if dev := p.board.Output(o.ID); dev != nil {
+			s.Outputs = append(s.Outputs, api.Output{ID: o.ID, Name: o.Name, On: dev.State()})
+		}
+	}
 	s.Problems = append(s.Problems, p.problems()...)
 	return s, nil
 }
@@ -70,7 +81,13 @@ func (p *panel) linkStatus() api.Link {
 	link := p.link
 	p.mu.Unlock()
 	if link == nil {
-		return api.Link{Broker: p.config().MQTT.Broker, LastError: "not started: the key store is not open yet"}
+		why := "not started: the key store is not open yet"
+		p.mu.Lock()
+		if p.linkErr != nil {
+			why = p.linkErr.Error()
+		}
+		p.mu.Unlock()
+		return api.Link{Broker: p.config().MQTT.Broker, LastError: why}
 	}
 	s := link.Status()
 	return api.Link{Connected: s.Connected, Broker: s.Broker, Since: s.Since, LastError: s.LastError}
@@ -94,7 +111,7 @@ func (p *panel) problems() []api.Problem {
 	var out []api.Problem
 	add := func(what, do string) { out = append(out, api.Problem{What: what, Do: do}) }
 	p.mu.Lock()
-	storeErr, rec, refusal := p.storeErr, p.recovery, p.refusal
+	storeErr, rec, refusal, apiErrs := p.storeErr, p.recovery, p.refusal, maps.Clone(p.apiErrs)
 	p.mu.Unlock()
 	switch {
 	case storeErr != nil:
@@ -115,8 +132,8 @@ func (p *panel) problems() []api.Problem {
 	}
 	for _, d := range p.config().Doors {
 		s, _ := p.ctl.Door(d.ID)
-		if s.LockFault != "" {
-			add(fmt.Sprintf("The lock of door %s can't be driven: %s", d.ID, s.LockFault), "Check the output's line in panel.toml and what else uses it.")
+		if fault := lockFault(p.board, d.ID); fault != "" {
+			add(fmt.Sprintf("The lock of door %s can't be driven: %s", d.ID, fault), "Check the output's line in panel.toml and what else uses it.")
 		}
 		if s.Alarm != access.Normal {
 			add(fmt.Sprintf("Door %s: %s", d.ID, s.Alarm), "Close the door. If it is closed, check the contact and its polarity (contact_open).")
@@ -135,6 +152,9 @@ func (p *panel) problems() []api.Problem {
 		}
 		add(what, "Doors work with the keys they have. Check the network cable, and mqtt.broker in panel.toml.")
 	}
+	for what, err := range apiErrs {
+		add("The local "+what+" is not served: "+err.Error(), "See what else listens there, or change api."+what+" in panel.toml.")
+	}
 	if c := p.clock.now(); c.State == access.ClockUntrusted {
 		add("The clock can't be trusted, so schedules and some validity windows can't be decided.",
 			"Give the panel NTP or a real-time clock.")
@@ -146,6 +166,17 @@ func (p *panel) problems() []api.Problem {
 		add(fmt.Sprintf("%d events wait to be written.", n), "Check the SD card's space and health.")
 	}
 	return out
+}
+
+// lockFault says why a lock can't be driven, "" when it can. The board mends
+// itself, so that it knows better than the door's last step.
+func lockFault(b *hal.Board, door string) string {
+	if out := b.Lock(door); out != nil {
+		if err := out.Fault(); err != nil {
+			return err.Error()
+		}
+	}
+	return ""
 }
 
 // readerRemedies are what to do about a reader that is not well.
@@ -257,6 +288,27 @@ func (b *backend) Unlock(ctx context.Context, door string) error {
 		return fmt.Errorf("%w: %w", api.ErrRefused, err)
 	}
 	return err
+}
+
+// Identify shows a reader to somebody who looks for it.
+func (b *backend) Identify(_ context.Context, reader string) error {
+	if !b.p.ctl.Identify(reader) {
+		return fmt.Errorf("%w: this panel has no reader %q (it has %s)", api.ErrNotFound, reader, b.p.readerList())
+	}
+	return nil
+}
+
+// SetOutput drives an auxiliary output.
+func (b *backend) SetOutput(_ context.Context, id string, on bool) error {
+	out := b.p.board.Output(id)
+	if out == nil {
+		list := names(b.p.config().Outputs, func(o config.Output) string { return o.ID })
+		return fmt.Errorf("%w: this panel has no output %q (it has %s)", api.ErrNotFound, id, cmp.Or(list, "none"))
+	}
+	if err := out.Set(on); err != nil {
+		return fmt.Errorf("%w: %w", api.ErrRefused, err)
+	}
+	return nil
 }
 
 // Watch gives what happens from now on.

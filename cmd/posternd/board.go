@@ -4,10 +4,10 @@ import (
 	"fmt"
 	"log/slog"
 
+	"postern/access"
 	"postern/config"
 	"postern/controller"
 	"postern/hal"
-	"postern/wiegand"
 )
 
 // openBoard opens the board that the configuration names; the Sim is nil on a
@@ -37,6 +37,8 @@ func wiringOf(cfg *config.Config) hal.Wiring {
 		w.Readers = append(w.Readers, hal.ReaderWiring{
 			ID: r.ID, D0: r.D0, D1: r.D1, Spare: spare, Pull: hal.Pull(r.Pull), Silence: r.Silence,
 			LED: r.LED, Buzzer: r.Buzzer, LEDActiveLow: r.LEDActiveLow, BuzzerActiveLow: r.BuzzerActiveLow,
+			Patterns: patternsOf(r.Indication),
+			Tamper:   r.Tamper, TamperActiveLow: r.TamperActive == config.Low, TamperPull: hal.Pull(r.TamperPull),
 		})
 	}
 	for _, d := range cfg.Doors {
@@ -47,11 +49,33 @@ func wiringOf(cfg *config.Config) hal.Wiring {
 		w.Doors = append(w.Doors, hal.DoorWiring{
 			ID: d.ID, Lock: d.Output, LockKind: kind, LockActiveLow: d.OutputActiveLow,
 			RestReleased: d.OnPanelDead == config.DeadReleased,
-			Contact:      d.Contact, ContactOpenLow: d.ContactOpen == config.Low, ContactDebounce: d.Debounce,
-			REX: d.REX, REXPressedHigh: d.REXActive == config.High, REXDebounce: d.Debounce,
+			Contact:      d.Contact, ContactOpenLow: d.ContactOpen == config.Low, ContactDebounce: d.ContactDebounce,
+			REX: d.REX, REXPressedHigh: d.REXActive == config.High, REXDebounce: d.REXDebounce,
 		})
 	}
+	for _, in := range cfg.Inputs {
+		w.Inputs = append(w.Inputs, hal.InputWiring{
+			ID: in.ID, Line: in.Line, ActiveLow: in.Active == config.Low, Supervised: in.Supervised(),
+			Pull: hal.Pull(in.Pull), Debounce: in.Debounce,
+		})
+	}
+	for _, o := range cfg.Outputs {
+		w.Outputs = append(w.Outputs, hal.OutputWiring{ID: o.ID, Line: o.Line, ActiveLow: o.ActiveLow})
+	}
 	return w
+}
+
+// patternsOf gives the board what the configuration has its lamps and beepers do.
+func patternsOf(in config.Indication) map[hal.Indication]hal.Pattern {
+	out := map[hal.Indication]hal.Pattern{}
+	for name, p := range in.Patterns() {
+		steps := make([]hal.Step, 0, len(p.Steps))
+		for _, s := range p.Steps {
+			steps = append(steps, hal.Step(s))
+		}
+		out[hal.Indication(name)] = hal.Pattern{Steps: steps, Times: p.Times}
+	}
+	return out
 }
 
 // boardReader gives a hal.Reader the controller's signals.
@@ -66,6 +90,10 @@ func (r boardReader) Indicate(s controller.Signal) {
 		r.Reader.Indicate(hal.Denied)
 	case controller.SignalPINWanted:
 		r.Reader.Indicate(hal.PINWanted)
+	case controller.SignalLocked:
+		r.Reader.Indicate(hal.LockedDown)
+	case controller.SignalIdentify:
+		r.Reader.Indicate(hal.Identify)
 	default:
 		r.Reader.Indicate(hal.Idle)
 	}
@@ -79,19 +107,32 @@ func readersOf(cfg *config.Config, b *hal.Board) []controller.ReaderWiring {
 		if !ok {
 			continue
 		}
-		out = append(out, controller.ReaderWiring{
-			ID: r.ID, Device: boardReader{dev}, Formats: formatsOf(r.Formats), Matcher: r.Matcher(), Keypad: r.Keypad,
-		})
+		w := controller.ReaderWiring{
+			ID: r.ID, Device: boardReader{dev}, Formats: cfg.FormatsOf(&r), Matcher: r.Matcher(),
+			Order: r.ByteOrder, Part: r.Part, Keypad: r.Keypad,
+		}
+		if k, ok := r.Buffered(); ok {
+			w.Keypad, w.Buffered = "", &k
+		}
+		// A nil *hal.Input must not become an Input that is not nil.
+		if in := b.Tamper(r.ID); in != nil {
+			w.Tamper = in
+		}
+		out = append(out, w)
 	}
 	return out
 }
 
-// formatsOf looks formats up that the configuration has checked.
-func formatsOf(names []string) []wiegand.Format {
-	var out []wiegand.Format
-	for _, n := range names {
-		if f, ok := wiegand.Lookup(n); ok {
-			out = append(out, f)
+// inputsOf gives the controller its auxiliary inputs.
+func inputsOf(cfg *config.Config, b *hal.Board) []controller.InputWiring {
+	kinds := map[config.InputKind]controller.InputKind{
+		config.FireInput: controller.Fire, config.LockdownInput: controller.Lockdown,
+		config.TamperInput: controller.Tamper, config.AuxInput: controller.Aux,
+	}
+	var out []controller.InputWiring
+	for _, in := range cfg.Inputs {
+		if dev := b.Input(in.ID); dev != nil {
+			out = append(out, controller.InputWiring{ID: in.ID, Kind: kinds[in.Kind], Device: dev})
 		}
 	}
 	return out
@@ -101,7 +142,12 @@ func formatsOf(names []string) []wiegand.Format {
 func doorsOf(cfg *config.Config, b *hal.Board) []controller.DoorWiring {
 	var out []controller.DoorWiring
 	for _, d := range cfg.Doors {
-		w := controller.DoorWiring{ID: d.ID, Lock: b.Lock(d.ID), RelockOnClose: d.Lock == config.Maglock}
+		w := controller.DoorWiring{
+			ID: d.ID, Lock: b.Lock(d.ID), RelockOnClose: d.Lock == config.Maglock, FireRelease: d.FireRelease,
+		}
+		if d.REXAction == config.REXShunt {
+			w.REXAction = access.REXShunt
+		}
 		// A nil *hal.Input must not become an Input that is not nil.
 		if in := b.Contact(d.ID); in != nil {
 			w.Contact = in

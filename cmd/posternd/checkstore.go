@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -65,10 +66,25 @@ func checkInChild(ctx context.Context, path string) error {
 		return nil
 	case ctx.Err() != nil:
 		return fmt.Errorf("check of %s did not end within %v", path, checkTimeout)
-	case cmd.ProcessState.ExitCode() == exitUnchecked:
+	case cmd.ProcessState.ExitCode() == exitUnchecked, killed(cmd.ProcessState):
 		return fmt.Errorf("%w: %s", store.ErrUnchecked, childSays(out.String(), err))
 	}
 	return errors.New(childSays(out.String(), err))
+}
+
+// killed reports whether somebody ended the child: the kernel out of memory, or
+// systemd at a stop. That says nothing about the file, as a crash of its own
+// would.
+func killed(s *os.ProcessState) bool {
+	ws, ok := s.Sys().(syscall.WaitStatus)
+	if !ok || !ws.Signaled() {
+		return false
+	}
+	switch ws.Signal() {
+	case syscall.SIGKILL, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP:
+		return true
+	}
+	return false
 }
 
 // childSays gives the first line of what the child printed, which names the

@@ -41,7 +41,7 @@ type clock struct {
 }
 
 func newClock(source config.ClockSource, log *slog.Logger) *clock {
-	c := &clock{source: source, synced: kernelSynced, rtc: hasRTC, log: log, note: func(access.Event) {}}
+	c := &clock{source: source, synced: kernelSynced, rtc: hasRTC, log: log, note: func(access.Event) {}, lastGood: builtTime()}
 	c.judge(time.Now())
 	return c
 }
@@ -89,11 +89,28 @@ func (c *clock) judge(now time.Time) (access.ClockState, bool) {
 	return c.state, was != c.state
 }
 
+// builtTime is when this program was made, as far as it knows: no right clock
+// is earlier.
+func builtTime() time.Time {
+	t, err := time.Parse(time.RFC3339, builtAt)
+	if err != nil {
+		return time.Time{}
+	}
+	return t
+}
+
+// load takes the last good time from the store, unless the program is younger.
+func (c *clock) load(s lastGoodStore) {
+	c.mu.Lock()
+	if kept := s.LastGood(); kept.After(c.lastGood) {
+		c.lastGood = kept
+	}
+	c.mu.Unlock()
+	c.judge(time.Now())
+}
+
 // run keeps the state up to date and the last good time in the store.
 func (c *clock) run(ctx context.Context, s lastGoodStore) error {
-	c.mu.Lock()
-	c.lastGood = s.LastGood()
-	c.mu.Unlock()
 	kept := c.now().LastGood
 	tick := time.NewTicker(clockEvery)
 	defer tick.Stop()

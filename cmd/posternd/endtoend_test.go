@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -276,6 +277,39 @@ func (s *site) hup() {
 	if err := s.panel.cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		s.t.Fatal(err)
 	}
+}
+
+// Doors wait for nothing that they can do without: a taken port, a file that is
+// missing, a broker that is away.
+func TestEndToEndDoorsNeedNothing(t *testing.T) {
+	s := newSite(t)
+	a := s.addCard(card)
+	s.wantStatus(a.ID, "Applied")
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	text := strings.Replace(s.panelConfig(), "[api]", "username = \"x\"\npassword_file = \""+s.dir+"/none\"\n[api]\npage = \""+taken.Addr().String()+"\"", 1)
+	s.write("panel.toml", text)
+	s.hup() // other wiring: the panel starts anew
+	s.eventually("the problems are told", func() error {
+		out, code := s.cli("status")
+		if code != 0 || !strings.Contains(out, "password_file") || !strings.Contains(out, "page is not served") {
+			return fmt.Errorf("exit code %d: %s", code, out)
+		}
+		return nil
+	})
+	s.eventually("the store is open", func() error {
+		if out, code := s.cli("keys", "list"); code != 0 {
+			return fmt.Errorf("exit code %d: %s", code, out)
+		}
+		return nil
+	})
+	s.badge("front", card, 102)
+	before := len(s.localEvents())
+	s.do("sim", "rex", "front")
+	s.wantLocal(before+1, 104)
 }
 
 func TestEndToEndContactAndExit(t *testing.T) {

@@ -102,6 +102,7 @@ func doorOf(s controller.DoorState, name string) api.Door {
 	return api.Door{
 		ID: s.ID, Name: name, Mode: s.Mode.String(), Alarm: s.Alarm.String(),
 		HasContact: s.HasContact, Open: s.Open, Released: s.Released,
+		Physical: s.Physical.String(), Fire: s.Fire, REXStuck: s.REXStuck,
 	}
 }
 

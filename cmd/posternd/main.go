@@ -21,6 +21,9 @@ import (
 // version is set by the linker in released builds.
 var version = ""
 
+// builtAt is the time of the commit (RFC 3339), set by the linker too.
+var builtAt = ""
+
 // errUsage marks errors of usage and configuration, which exit with 2.
 var errUsage = errors.New("usage")
 
@@ -62,7 +65,7 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w: %w (see %s --help)", errUsage, err, cmd.CommandPath())
 	})
-	root.AddCommand(newRun(), newCheck(), newCheckStore())
+	root.AddCommand(newRun(), newCheck(), newRelayRest(), newCheckStore())
 	return root
 }
 

@@ -38,8 +38,9 @@ var (
 	_ api.Simulator     = (*simulator)(nil)
 )
 
-// openAgain is the pause before another try at opening a store.
-const openAgain = 10 * time.Second
+// tryAgain is the pause before another try at what the doors can do without:
+// the store, the link, the local API.
+const tryAgain = 10 * time.Second
 
 // panel is one running panel, from one configuration.
 type panel struct {
@@ -60,12 +61,14 @@ type panel struct {
 	mu       sync.Mutex // guards the rest
 	link     *psync.Client
 	recovery store.Recovery
-	storeErr error  // why the store is not open
+	storeErr error // why the store is not open
+	linkErr  error // why the link could not be made
+	apiErrs  map[string]error
 	refusal  string // why the last reload was refused
 }
 
 func newPanel(cfg *config.Config, log *slog.Logger) *panel {
-	p := &panel{cfg: cfg, log: log, boot: newBootID(), start: time.Now(), late: newLateStore()}
+	p := &panel{cfg: cfg, log: log, boot: newBootID(), start: time.Now(), late: newLateStore(), apiErrs: map[string]error{}}
 	p.hub = newHub(p.doorName)
 	p.clock = newClock(cfg.Clock.Source, log)
 	return p
@@ -93,7 +96,7 @@ func (p *panel) run(ctx context.Context, reloads func(context.Context) error) er
 	defer board.Close()
 	p.board, p.sim = board, sim
 	p.ctl = controller.New(controller.Options{
-		Readers: readersOf(p.cfg, board), Doors: doorsOf(p.cfg, board), Policy: p.cfg.Policy(),
+		Readers: readersOf(p.cfg, board), Doors: doorsOf(p.cfg, board), Inputs: inputsOf(p.cfg, board), Policy: p.cfg.Policy(),
 		Store: p.late, Clock: p.clock.now, Observer: p.hub, AtRest: board.Close, Log: p.log,
 		Search: p.search,
 	})
@@ -103,10 +106,6 @@ func (p *panel) run(ctx context.Context, reloads func(context.Context) error) er
 		p.ctl.Note(e)
 	}
 
-	server, listeners, err := p.listen()
-	if err != nil {
-		return err
-	}
 	// The store outlives the doors, whose last events go into it.
 	storeCtx, stopStore := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopStore()
@@ -117,16 +116,20 @@ func (p *panel) run(ctx context.Context, reloads func(context.Context) error) er
 	outer.Go(func() error { <-doorsDone; stopStore(); return nil })
 	outer.Go(func() error { return reloads(ctx) })
 	outer.Go(func() error { return p.watchdog(ctx) })
+	server := p.server()
 	outer.Go(func() error { return server.Run(ctx) })
-	for _, l := range listeners {
-		outer.Go(func() error { return api.Serve(ctx, l.l, l.h, p.log) })
+	outer.Go(func() error {
+		return p.serve(ctx, "socket", server.Socket(), func() (net.Listener, error) { return api.ListenSocket(p.cfg.API.Socket) })
+	})
+	if addr := p.cfg.API.Page; addr != "" {
+		outer.Go(func() error {
+			return p.serve(ctx, "page", server.Page(), func() (net.Listener, error) { return api.ListenPage(addr) })
+		})
 	}
 	p.ready.Store(true)
 	p.log.Info("panel is up", "system_id", p.cfg.Panel.SystemID, "doors", len(p.cfg.Doors), "readers", len(p.cfg.Readers))
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
-	err = outer.Wait()
-	_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)
-	return err
+	return outer.Wait()
 }
 
 // watchdog feeds systemd's watchdog while every door answers.
@@ -164,14 +167,10 @@ func (p *panel) keepStore(ctx, storeCtx context.Context) error {
 	defer s.Close()
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.Run(storeCtx) })
+	p.clock.load(s)
 	p.late.set(s)
 	g.Go(func() error { return p.clock.run(ctx, s) })
-	link, err := p.newLink(s)
-	if err != nil {
-		return err
-	}
-	g.Go(func() error { return link.Run(ctx) })
-	g.Go(func() error { return p.follow(ctx, s, link) })
+	g.Go(func() error { return p.keepLink(ctx, s) })
 	g.Go(func() error {
 		select {
 		case <-ctx.Done():
@@ -197,7 +196,7 @@ func (p *panel) openStore(ctx context.Context) (*store.Store, error) {
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
-		case <-time.After(openAgain):
+		case <-time.After(tryAgain):
 		}
 	}
 }
@@ -246,6 +245,30 @@ func (p *panel) recovered(rec store.Recovery) {
 	}
 	if rec.ReadOnly {
 		p.ctl.Note(access.Event{Type: access.StoreReadOnly, Detail: "the card can't be written; known keys go on opening"})
+	}
+}
+
+// keepLink makes the link to central and runs it. One that can't be made, for a
+// certificate that can't be read say, is tried again: the doors go on.
+func (p *panel) keepLink(ctx context.Context, s *store.Store) error {
+	for {
+		link, err := p.newLink(s)
+		p.mu.Lock()
+		p.linkErr = err
+		p.mu.Unlock()
+		if err == nil {
+			g, ctx := errgroup.WithContext(ctx)
+			g.Go(func() error { return link.Run(ctx) })
+			g.Go(func() error { return p.follow(ctx, s, link) })
+			return g.Wait()
+		}
+		p.log.Error("link to central not made; trying again", "error", err, "after", tryAgain)
+		p.hub.publish(api.Message{Kind: api.MessageStatus})
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(tryAgain):
+		}
 	}
 }
 
@@ -385,31 +408,42 @@ func (p *panel) doorName(id string) string {
 	return ""
 }
 
-// listener is one way in to the local API.
-type listener struct {
-	l net.Listener
-	h http.Handler
-}
-
-// listen opens the socket, and the page where there is one.
-func (p *panel) listen() (*api.Server, []listener, error) {
+// server answers the postern command and the page.
+func (p *panel) server() *api.Server {
 	var sim api.Simulator
 	if p.sim != nil {
 		sim = &simulator{p: p}
 	}
-	srv := api.NewServer(&backend{p: p}, sim, p.log)
-	sock, err := api.ListenSocket(p.cfg.API.Socket)
-	if err != nil {
-		return nil, nil, fmt.Errorf("listen for the postern command (api.socket): %w", err)
-	}
-	out := []listener{{sock, srv.Socket()}}
-	if addr := p.cfg.API.Page; addr != "" {
-		l, err := api.ListenPage(addr)
-		if err != nil {
-			sock.Close()
-			return nil, nil, fmt.Errorf("%w (api.page)", err)
+	return api.NewServer(&backend{p: p}, sim, p.log)
+}
+
+// serve listens and answers. A port that is taken is told and tried again: no
+// door waits for it.
+func (p *panel) serve(ctx context.Context, what string, h http.Handler, listen func() (net.Listener, error)) error {
+	for {
+		l, err := listen()
+		if err == nil {
+			p.apiFault(what, nil)
+			if err = api.Serve(ctx, l, h, p.log); ctx.Err() != nil {
+				return nil
+			}
 		}
-		out = append(out, listener{l, srv.Page()})
+		p.log.Error("local API not served; trying again", "api", what, "error", err, "after", tryAgain)
+		p.apiFault(what, err)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(tryAgain):
+		}
 	}
-	return srv, out, nil
+}
+
+func (p *panel) apiFault(what string, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err == nil {
+		delete(p.apiErrs, what)
+		return
+	}
+	p.apiErrs[what] = err
 }

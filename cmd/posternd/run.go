@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
 
 	"postern/access"
@@ -69,6 +70,8 @@ func runPanel(ctx context.Context, path string, log *slog.Logger) error {
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
 
+	// A start anew inside the process is no stop, so the panel does not say it.
+	context.AfterFunc(ctx, func() { _, _ = daemon.SdNotify(false, daemon.SdNotifyStopping) })
 	s := &supervisor{path: path, log: log, hup: hup}
 	return s.run(ctx, cfg)
 }
@@ -101,16 +104,17 @@ func (s *supervisor) run(ctx context.Context, cfg *config.Config) error {
 			return nil
 		}
 		if p.ready.Load() {
-			good, wait = cfg, againFirst
+			good = cfg
+			if time.Since(p.start) > againMost {
+				wait = againFirst
+			}
 		}
 		var again *errAgain
 		switch {
-		case errors.As(err, &again):
+		case errors.As(err, &again) && again.next != nil:
 			s.log.Warn("start again", "why", again.why)
-			if again.next != nil {
-				cfg = again.next
-				first = []access.Event{{Type: access.PolicyReloaded}}
-			}
+			cfg = again.next
+			first = []access.Event{{Type: access.PolicyReloaded}}
 			continue
 		case good == nil:
 			return err
@@ -173,6 +177,7 @@ func sameWiring(a, b *config.Config) bool {
 	strip := func(c *config.Config) config.Config {
 		w := config.Config{
 			Panel: c.Panel, MQTT: c.MQTT, API: c.API, Clock: c.Clock, Journal: c.Journal, Board: c.Board, Readers: c.Readers,
+			Inputs: c.Inputs, Outputs: c.Outputs, Formats: c.Formats, Indication: c.Indication,
 		}
 		w.Panel.Timezone = "" // schedules only
 		for _, d := range c.Doors {

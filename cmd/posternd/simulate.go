@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"postern/access"
@@ -29,7 +31,7 @@ func (s *simulator) Badge(_ context.Context, reader, identification, bits string
 	if bits != "" {
 		frame, err = wiegand.ParseBits(bits)
 	} else {
-		frame, err = cardBits(r, identification)
+		frame, err = cardBits(r, s.p.config().FormatsOf(r), identification)
 	}
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", api.ErrInvalid, err)
@@ -42,16 +44,21 @@ func (s *simulator) Badge(_ context.Context, reader, identification, bits string
 
 // cardBits is what a reader sends for a card: the part of its number that the
 // reader's first fitting format holds.
-func cardBits(r *config.Reader, identification string) (wiegand.Bits, error) {
+func cardBits(r *config.Reader, formats []wiegand.Format, identification string) (wiegand.Bits, error) {
 	id, err := access.ParseIdentification(access.Proximity, identification)
 	if err != nil {
 		return wiegand.Bits{}, fmt.Errorf("identification %w", err)
 	}
 	for _, c := range id.Credentials([]access.Matcher{r.Matcher()}) {
-		for _, f := range formatsOf(r.Formats) {
+		for _, f := range formats {
 			switch {
 			case c.Kind == access.CardKind && c.Technology == r.Technology && f.PayloadBits() == int(c.Width):
-				return f.EncodePayload(c.Value)
+				// The credential is the part already; the order is the reader's.
+				payload, err := cmp.Or(r.ByteOrder, wiegand.MSB).Turn(c.Value, int(c.Width))
+				if err != nil {
+					return wiegand.Bits{}, err
+				}
+				return f.EncodePayload(payload)
 			case c.Kind == access.NumberKind && f.Name == c.Format && r.Match == access.Number:
 				return f.Encode(c.Facility, c.Value)
 			}
@@ -84,7 +91,23 @@ func (s *simulator) Keys(_ context.Context, reader, keys string) error {
 			return fmt.Errorf("%w: a keypad has the keys 0-9, * and #", api.ErrInvalid)
 		}
 	}
+	if k, ok := r.Buffered(); ok {
+		return s.buffered(reader, k, keys)
+	}
 	return simError(s.p.sim.Keys(reader, keys, r.Keypad))
+}
+
+// buffered types on a keypad that sends whole codes at '#'.
+func (s *simulator) buffered(reader string, k wiegand.Buffered, keys string) error {
+	digits, ok := strings.CutSuffix(keys, "#")
+	if !ok {
+		return fmt.Errorf("%w: this keypad sends what was typed at #", api.ErrInvalid)
+	}
+	frame, err := k.Encode(digits)
+	if err != nil {
+		return fmt.Errorf("%w: %w", api.ErrInvalid, err)
+	}
+	return simError(s.p.sim.Badge(reader, frame))
 }
 
 // Contact opens or closes a door.
@@ -116,6 +139,27 @@ func (s *simulator) REX(ctx context.Context, door string) error {
 	case <-ctx.Done():
 	}
 	return simError(s.p.sim.REX(door, false))
+}
+
+// Tamper opens or closes a reader's case.
+func (s *simulator) Tamper(_ context.Context, reader string, open bool) error {
+	r, err := s.reader(reader)
+	if err != nil {
+		return err
+	}
+	if r.Tamper == "" {
+		return fmt.Errorf("%w: reader %s has no tamper contact", api.ErrRefused, reader)
+	}
+	return simError(s.p.sim.Tamper(reader, open))
+}
+
+// Input makes an auxiliary input active or not.
+func (s *simulator) Input(_ context.Context, id string, active bool) error {
+	if s.p.config().Input(id) == nil {
+		list := names(s.p.config().Inputs, func(in config.Input) string { return in.ID })
+		return fmt.Errorf("%w: this panel has no input %q (it has %s)", api.ErrNotFound, id, cmp.Or(list, "none"))
+	}
+	return simError(s.p.sim.Input(id, active))
 }
 
 func (s *simulator) reader(id string) (*config.Reader, error) {
