@@ -210,6 +210,7 @@ id = "front"
 technology = "EM"
 formats = ["raw40"]
 keypad = "4bit"
+tamper = "t1"
 [[reader]]
 id = "lab"
 technology = "EM"
@@ -230,6 +231,14 @@ rex = "r1"
 id = "lab"
 lock = "strike"
 on_panel_dead = "locked"
+fire_release = true
+[[input]]
+id = "fire"
+kind = "fire"
+line = "i1"
+[[output]]
+id = "bell"
+line = "o1"
 [[access_point]]
 id = "front"
 door = "front"

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"postern/access"
 )
 
 const (
@@ -277,6 +279,77 @@ func (s *site) hup() {
 	if err := s.panel.cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		s.t.Fatal(err)
 	}
+}
+
+// What is wired wrong is told in words; fire, tamper and auxiliary lines work.
+func TestEndToEndReadersAndInputs(t *testing.T) {
+	s := newSite(t)
+	said := func(what string, want ...string) {
+		t.Helper()
+		s.eventually(what, func() error {
+			out := s.do("status")
+			for _, w := range want {
+				if !strings.Contains(out, w) {
+					return fmt.Errorf("no %q in %s", w, out)
+				}
+			}
+			return nil
+		})
+	}
+	// Two H10301 cards, every bit inverted.
+	for _, bits := range []string{"01000100111111001101111001", "11000100111010100001010001"} {
+		s.do("sim", "badge", "--reader", "gate", "--bits", bits)
+	}
+	said("swapped wires", "Reader gate is swapped", "D0 and D1")
+	s.do("sim", "tamper", "front", "open")
+	said("tamper", "Reader front is tampered")
+	s.do("sim", "tamper", "front", "closed")
+
+	s.do("sim", "input", "fire", "on")
+	s.eventually("the lab is released", func() error {
+		if !s.released("lab") || s.released("front") {
+			return fmt.Errorf("lab %v, front %v", s.released("lab"), s.released("front"))
+		}
+		return nil
+	})
+	s.do("sim", "input", "fire", "off")
+	s.eventually("the lab is secured", func() error {
+		if s.released("lab") {
+			return fmt.Errorf("released")
+		}
+		return nil
+	})
+	s.do("output", "bell", "on")
+	said("output", `"on":true`)
+	s.do("identify", "front")
+	said("identify", `"indication":"identify"`)
+
+	// A card that is known the other way round: its bytes reversed.
+	a := s.addCard("EM:0xD202964900")
+	s.wantStatus(a.ID, "Applied")
+	s.badge("front", card, 201)
+	s.eventually("the hint", func() error {
+		if out := s.do("events", "--limit", "50"); !strings.Contains(out, `byte_order = \"lsb\"`) {
+			return fmt.Errorf("events %s", out)
+		}
+		return nil
+	})
+	var upstream struct{ Events []event }
+	s.eventually("all of it goes upstream", func() error {
+		if err := s.post("/v1/events/list", `{"include_system":true}`, 200, &upstream); err != nil {
+			return err
+		}
+		seen := map[int]bool{}
+		for _, e := range upstream.Events {
+			seen[e.Type] = true
+		}
+		for _, want := range []int{int(access.ReaderHealth), int(access.ReaderHint), int(access.FireAlarm), int(access.FireCleared)} {
+			if !seen[want] {
+				return fmt.Errorf("no event %d", want)
+			}
+		}
+		return nil
+	})
 }
 
 // Doors wait for nothing that they can do without: a taken port, a file that is
