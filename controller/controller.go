@@ -43,6 +43,8 @@ const (
 type Reader interface {
 	// Read waits for the next frame; os.ErrClosed or the context's error ends it.
 	Read(ctx context.Context) (wiegand.Frame, error)
+	// Line waits until a data line (0 or 1) is found held, or no more.
+	Line(ctx context.Context) (line int, held bool, err error)
 	// Indicate shows a signal; it returns at once.
 	Indicate(s Signal)
 }

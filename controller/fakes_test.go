@@ -21,13 +21,14 @@ import (
 type fakeReader struct {
 	frames chan wiegand.Frame
 	fail   chan error
+	stuck  chan bool // D1
 
 	mu      sync.Mutex
 	signals []Signal
 }
 
 func newFakeReader() *fakeReader {
-	return &fakeReader{frames: make(chan wiegand.Frame, 64), fail: make(chan error, 8)}
+	return &fakeReader{frames: make(chan wiegand.Frame, 64), fail: make(chan error, 8), stuck: make(chan bool, 8)}
 }
 
 func (r *fakeReader) Read(ctx context.Context) (wiegand.Frame, error) {
@@ -38,6 +39,15 @@ func (r *fakeReader) Read(ctx context.Context) (wiegand.Frame, error) {
 		return wiegand.Frame{}, err
 	case <-ctx.Done():
 		return wiegand.Frame{}, ctx.Err()
+	}
+}
+
+func (r *fakeReader) Line(ctx context.Context) (int, bool, error) {
+	select {
+	case held := <-r.stuck:
+		return 1, held, nil
+	case <-ctx.Done():
+		return 0, false, ctx.Err()
 	}
 }
 

@@ -37,6 +37,7 @@ type point struct {
 	swap     wiegand.SwapWatch
 	health   *wiegand.Health
 	tampers  chan bool
+	stuck    chan heldLine
 	searches chan search // a hint is looked for, one at a time
 	lastHint time.Duration
 }
@@ -65,7 +66,7 @@ func newPoint(c *Controller, w ReaderWiring) *point {
 	p := &point{
 		c: c, w: w, frames: make(chan seen, 64), entry: wiegand.NewEntry(0),
 		health: wiegand.NewHealth(c.mono(), wiegand.DefaultHealthRules()), searches: make(chan search, 1),
-		tampers: make(chan bool, 16),
+		tampers: make(chan bool, 16), stuck: make(chan heldLine, 16),
 	}
 	c.health[w.ID] = p.health.Report()
 	return p
@@ -76,6 +77,7 @@ func (p *point) run(ctx context.Context) error {
 	g.Go(func() error { return p.read(ctx) })
 	g.Go(func() error { return p.loop(ctx) })
 	g.Go(func() error { return p.search(ctx) })
+	g.Go(func() error { return p.lines(ctx) })
 	if p.w.Tamper != nil {
 		g.Go(func() error {
 			return p.c.watch(ctx, p.w.Tamper, p.c.opts.Log.With("reader", p.w.ID, "input", "tamper"), p.tamper, p.tamperFault)
@@ -129,6 +131,8 @@ func (p *point) loop(ctx context.Context) error {
 				break
 			}
 			p.frame(ctx, f.frame)
+		case l := <-p.stuck:
+			p.healthy(p.health.Stuck(p.c.mono(), l.line, l.held))
 		case open := <-p.tampers:
 			p.healthy(p.health.Tamper(p.c.mono(), open))
 		case <-timer.C:

@@ -127,3 +127,24 @@ func (p *point) otherwise(s search, id access.Identification) (string, bool) {
 	}
 	return "", false
 }
+
+// heldLine is a data line that is held low, or is no more.
+type heldLine struct {
+	line int
+	held bool
+}
+
+// lines takes note of data lines that are held.
+func (p *point) lines(ctx context.Context) error {
+	for {
+		line, held, err := p.w.Device.Line(ctx)
+		if err != nil {
+			return ctx.Err() // the board is closed
+		}
+		select {
+		case p.stuck <- heldLine{line, held}:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}

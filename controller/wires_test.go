@@ -257,6 +257,21 @@ func TestBufferedKeypadHidesWhatIsTyped(t *testing.T) {
 	}
 }
 
+func TestStuckLine(t *testing.T) {
+	run(t, func(b *bench) {
+		b.front.stuck <- true
+		synctest.Wait()
+		if h := b.c.Health("front"); h.State != wiegand.HealthStuck || !strings.Contains(h.Reason, "D1") {
+			t.Fatalf("health %+v", h)
+		}
+		b.front.stuck <- false
+		b.pass(time.Minute)
+		if h := b.c.Health("front"); h.State == wiegand.HealthStuck {
+			t.Errorf("health %+v after the line was let go", h)
+		}
+	})
+}
+
 // A card held to a reader that reads it again and again is one card.
 func TestHeldCard(t *testing.T) {
 	run(t, func(b *bench) {

@@ -55,13 +55,18 @@ func (e *edges) wait(timeout time.Duration) (int, gpio.Edge, error) {
 
 // level reads the set's first line.
 func (e *edges) level() (gpio.Level, error) {
+	bits, err := e.levels(1)
+	return bits&1 == 1, err
+}
+
+// levels reads the set's lines under mask, the first in bit 0.
+func (e *edges) levels(mask gpio.GPIOValue) (gpio.GPIOValue, error) {
 	e.using <- struct{}{}
 	defer func() { <-e.using }()
 	if e.closed.Load() {
-		return gpio.Low, os.ErrClosed
+		return 0, os.ErrClosed
 	}
-	bits, err := e.set.Read(1)
-	return bits&1 == 1, err
+	return e.set.Read(mask)
 }
 
 // Close ends a wait that is going on and releases the lines; waits from then on
@@ -110,6 +115,12 @@ func (r *readerEdges) Next(timeout time.Duration) (int, error) {
 		}
 		// No other edge was asked for; were one to come, it is no pulse.
 	}
+}
+
+// Held reports which of D0 and D1 are low. Between frames both idle high.
+func (r *readerEdges) Held() (held [2]bool, err error) {
+	bits, err := r.levels(3)
+	return [2]bool{bits&1 == 0, bits&2 == 0}, err
 }
 
 // readerSet is a reader's lines as one set, to be opened again and again.

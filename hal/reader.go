@@ -26,6 +26,10 @@ type Reader struct {
 
 	// arrivals has room for a fault when frames fill it.
 	arrivals chan arrival
+	// held is told through lines, D0 and D1; low is how they were at the last
+	// look.
+	held, low [2]bool
+	lines     chan heldLine
 	// done is closed when run has ended; err is why, and is set before.
 	done chan struct{}
 	err  error
@@ -37,10 +41,21 @@ type arrival struct {
 	fault error
 }
 
+// heldLine is a data line that is held low, or is no more.
+type heldLine struct {
+	line int
+	held bool
+}
+
+// lookEvery is how often idle data lines are looked at. One that is low twice in
+// a row is held: by a short, or a reader without its supply.
+const lookEvery = 5 * time.Second
+
 func newReader(id string, silence time.Duration, keep *keeper[edgeSource], show *indicator, log *slog.Logger) *Reader {
 	return &Reader{
 		id: id, silence: silence, keep: keep, show: show, log: log,
 		arrivals: make(chan arrival, frameQueue+1),
+		lines:    make(chan heldLine, 16),
 		done:     make(chan struct{}),
 	}
 }
@@ -62,6 +77,20 @@ func (r *Reader) Read(ctx context.Context) (wiegand.Frame, error) {
 		return wiegand.Frame{}, ctx.Err()
 	case <-r.done:
 		return wiegand.Frame{}, fmt.Errorf("reader %s: %w", r.id, r.err)
+	}
+}
+
+// Line blocks until a data line (0 or 1) is found held low, or no more held, for
+// longer than any pulse. The error is the context's, or wraps os.ErrClosed after
+// Close.
+func (r *Reader) Line(ctx context.Context) (line int, held bool, err error) {
+	select {
+	case l := <-r.lines:
+		return l.line, l.held, nil
+	case <-ctx.Done():
+		return 0, false, ctx.Err()
+	case <-r.done:
+		return 0, false, fmt.Errorf("reader %s: %w", r.id, os.ErrClosed)
 	}
 }
 
@@ -93,7 +122,7 @@ func (r *Reader) run() {
 // loop reads pulses until the source ends. A frame that a fault cuts is dropped.
 func (r *Reader) loop(src edgeSource) error {
 	var framer wiegand.Framer
-	timeout := forever
+	timeout := lookEvery
 	for {
 		bit, err := src.Next(timeout)
 		if errors.Is(err, os.ErrDeadlineExceeded) {
@@ -106,12 +135,38 @@ func (r *Reader) loop(src edgeSource) error {
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			if frame, ok := framer.Close(); ok {
 				r.deliver(frame)
+			} else if err := r.look(src); err != nil {
+				return err
 			}
-			timeout = forever
+			timeout = lookEvery
 		default:
 			return err
 		}
 	}
+}
+
+// look tells of data lines that are held.
+func (r *Reader) look(src edgeSource) error {
+	s, ok := src.(interface{ Held() ([2]bool, error) })
+	if !ok {
+		return nil
+	}
+	low, err := s.Held()
+	if err != nil {
+		return err
+	}
+	for i := range low {
+		held := low[i] && (r.low[i] || r.held[i])
+		if held != r.held[i] {
+			select {
+			case r.lines <- heldLine{i, held}:
+				r.held[i] = held
+			default: // nobody listens; it is told later
+			}
+		}
+	}
+	r.low = low
+	return nil
 }
 
 func (r *Reader) deliver(f wiegand.Frame) {

@@ -128,7 +128,7 @@ func TestReaderLoop(t *testing.T) {
 func TestReaderWaits(t *testing.T) {
 	const ms = time.Millisecond
 	_, src := play(t, "01t1tt0")
-	want := []time.Duration{0, 40 * ms, 40 * ms, ms, 40 * ms, ms, 0}
+	want := []time.Duration{lookEvery, 40 * ms, 40 * ms, ms, 40 * ms, ms, lookEvery}
 	if diff := cmp.Diff(want, src.waits); diff != "" {
 		t.Errorf("waits: -want +got\n%s", diff)
 	}
@@ -255,5 +255,46 @@ func bitString(from, to int) *rapid.Generator[string] {
 	return rapid.Custom(func(t *rapid.T) string {
 		n := rapid.IntRange(from, to).Draw(t, "length")
 		return string(rapid.SliceOfN(rapid.SampledFrom([]byte("01")), n, n).Draw(t, "bits"))
+	})
+}
+
+// A data line that stays low is told once, and told when it is let go; pulses
+// are not held lines.
+func TestHeldLine(t *testing.T) {
+	w := Wiring{Readers: []ReaderWiring{{ID: "front", Spare: []string{"a", "b"}}}}
+	inBubble(t, w, func(t *testing.T, b *Board, s *Sim) {
+		r, _ := b.Reader("front")
+		type told struct {
+			line int
+			held bool
+		}
+		got := make(chan told, 8)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go func() {
+			for {
+				line, held, err := r.Line(ctx)
+				if err != nil {
+					return
+				}
+				got <- told{line, held}
+			}
+		}()
+		for range 20 {
+			must(t, s.Badge("front", wiegand.NewBits(0x5A5A5A, 26)))
+			read(t, r)
+			time.Sleep(lookEvery)
+		}
+		must(t, s.Hold("front", 1, true))
+		time.Sleep(4 * lookEvery)
+		must(t, s.Hold("front", 1, false))
+		time.Sleep(4 * lookEvery)
+		synctest.Wait()
+		if len(got) != 2 || <-got != (told{1, true}) || <-got != (told{1, false}) {
+			t.Errorf("told %d things, want D1 held and let go", len(got))
+		}
+		if err := s.Hold("nobody", 0, true); err == nil {
+			t.Error("a reader that is not there has a line")
+		}
 	})
 }

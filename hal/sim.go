@@ -248,6 +248,19 @@ func (s *Sim) Tamper(reader string, tampered bool) error {
 	return connect("tamper: reader", reader, r.tamper, tamperSpec(r.wiring), tampered)
 }
 
+// Hold holds a data line of a reader low (0 is D0, 1 is D1), as a short or a
+// reader without its supply does, or lets it go.
+func (s *Sim) Hold(reader string, line int, held bool) error {
+	r, ok := s.readers[reader]
+	if !ok {
+		return fmt.Errorf("hold: %w", unknown("reader", reader, s.readers))
+	}
+	if line != 0 && line != 1 {
+		return fmt.Errorf("hold: a reader has the data lines 0 and 1")
+	}
+	return [2]*simLine{r.d0, r.d1}[line].connect(gpio.Level(!held))
+}
+
 // Input makes an auxiliary input active, or not.
 func (s *Sim) Input(id string, active bool) error {
 	in, ok := s.inputs[id]
