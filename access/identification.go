@@ -145,6 +145,10 @@ func parseFacilityNumber(name, s string) (part, error) {
 	}
 	f, known := numberFormats[name]
 	if !known {
+		// em:5 is no format of that name, and no reader would ever know the key.
+		if right := sameButForCase(name); right != "" {
+			return part{}, fmt.Errorf("has the specifier %s in another case (write %s)", name, right)
+		}
 		f = numberFormat{64, 64}
 	}
 	p := part{format: name}
@@ -170,6 +174,22 @@ func parseFacilityNumber(name, s string) (part, error) {
 	}
 	p.value = v
 	return p, nil
+}
+
+// sameButForCase gives the technology or named format that a name would be in
+// the right case, "" when there is none.
+func sameButForCase(name string) string {
+	for _, t := range []Technology{EM, MC, MD} {
+		if strings.EqualFold(name, t.String()) {
+			return t.String()
+		}
+	}
+	for f := range numberFormats {
+		if strings.EqualFold(name, f) {
+			return f
+		}
+	}
+	return ""
 }
 
 func isFormatName(s string) bool {

@@ -50,6 +50,8 @@ func TestParseIdentification(t *testing.T) {
 		{Proximity, "EM:-1", "", "decimal digits"},
 		{Proximity, "EM:0x_1", "", "hexadecimal digits"},
 		{Proximity, "0x00499602dg", "", "hexadecimal digits"},
+		{Proximity, "em:5", "", "in another case (write EM)"},
+		{Proximity, "h10301:14-40091", "", "in another case (write H10301)"},
 		{Proximity, "XX!:1", "", "unknown specifier"},
 		{Proximity, "EM:" + strings.Repeat("0", 80), "", "longer than 80"},
 		{Proximity, "000123456789٣", "", "wrong size"},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -49,6 +50,48 @@ func TestClockJudge(t *testing.T) {
 				t.Error("the same again is a change")
 			}
 		})
+	}
+}
+
+type fixedGood time.Time
+
+func (f fixedGood) LastGood() time.Time                          { return time.Time(f) }
+func (f fixedGood) SetLastGood(context.Context, time.Time) error { return nil }
+
+// A clock before the program was made is not believed, whatever it says of
+// itself; the store's last good time counts when it is later.
+func TestNoClockBeforeTheProgram(t *testing.T) {
+	built := time.Now().Add(time.Hour)
+	c := &clock{
+		source: config.ClockNTP, synced: func() bool { return false }, rtc: func() bool { return true },
+		lastGood: built, log: slog.New(slog.DiscardHandler),
+	}
+	c.load(fixedGood{})
+	if now := c.now(); now.State != access.ClockUntrusted || !now.LastGood.Equal(built) {
+		t.Errorf("an hour before the program was made: %+v", now)
+	}
+	later := built.Add(time.Hour)
+	c.load(fixedGood(later))
+	if now := c.now(); !now.LastGood.Equal(later) {
+		t.Errorf("last good time %v, want the store's %v", now.LastGood, later)
+	}
+}
+
+func TestKilledCheckSaysNothing(t *testing.T) {
+	for _, tt := range []struct {
+		script string
+		want   bool
+	}{
+		{"kill -KILL $$", true},
+		{"kill -TERM $$", true},
+		{"kill -SEGV $$", false},
+		{"exit 1", false},
+	} {
+		cmd := exec.Command("sh", "-c", tt.script)
+		_ = cmd.Run()
+		if got := killed(cmd.ProcessState); got != tt.want {
+			t.Errorf("%s: got %v, want %v", tt.script, got, tt.want)
+		}
 	}
 }
 
