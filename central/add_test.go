@@ -151,14 +151,32 @@ func TestAddMeaning(t *testing.T) {
 		if n := k.add(`{"key":{"identification":"EM:7","type":"proximity"},"person":{"id":"` + a.Person.ID + `"}}`); n.ID == a.ID || n.Person != a.Person {
 			t.Errorf("the old identification is free again: got %+v", n)
 		}
-		if e := k.add(fmt.Sprintf(`{"id":%q,"key":{"identification":"MC:9|EM:8","type":"proximity"}}`, a.ID)); e.Key.Identification != "0000000009|0000000000008" {
-			t.Errorf("the parts the other way: got %+v", e)
+		// The parts the other way are the same key.
+		claim := k.lastPut("p1").Claim
+		for _, body := range []string{
+			fmt.Sprintf(`{"id":%q,"key":{"identification":"MC:9|EM:8","type":"proximity"}}`, a.ID),
+			`{"key":{"identification":"MC:9|EM:8","type":"proximity"}}`,
+		} {
+			if e := k.add(body); e.ID != a.ID || e.Key != d.Key || k.lastPut("p1").Claim != claim {
+				t.Errorf("%s: got %+v, want %+v as it was", body, e, d)
+			}
 		}
-		k.add(fmt.Sprintf(`{"id":%q,"key":{"identification":"EM:8|MC:9","type":"proximity"}}`, a.ID))
+		// What an update says of the person is nobody's business.
+		for _, person := range []string{`{"first_name":""}`, `{"id":"x"}`, `{"id":7}`, `{"name":[{}]}`, `{}`, `null`} {
+			if e := k.add(fmt.Sprintf(`{"id":%q,"person":%s}`, a.ID, person)); e.Person != a.Person {
+				t.Errorf("update with person %s: got %+v", person, e.Person)
+			}
+			if e := k.add(fmt.Sprintf(`{"key":{"identification":"EM:8|MC:9","type":"proximity"},"person":%s}`, person)); e.Person != a.Person {
+				t.Errorf("update by key with person %s: got %+v", person, e.Person)
+			}
+		}
+		// A key without identification keeps the one it has.
+		if e := k.add(fmt.Sprintf(`{"id":%q,"key":{"type":"proximity"}}`, a.ID)); e.Key != d.Key {
+			t.Errorf("no identification: got %+v, want %+v", e.Key, d.Key)
+		}
 		for name, body := range map[string]string{
-			"a part of a composite":   `{"key":{"identification":"MC:9","type":"proximity"}}`,
-			"the parts the other way": `{"key":{"identification":"MC:9|EM:8","type":"proximity"}}`,
-			"another key's":           fmt.Sprintf(`{"id":%q,"key":{"identification":"EM:7","type":"proximity"}}`, a.ID),
+			"a part of a composite": `{"key":{"identification":"MC:9","type":"proximity"}}`,
+			"another key's":         fmt.Sprintf(`{"id":%q,"key":{"identification":"EM:7","type":"proximity"}}`, a.ID),
 		} {
 			if r := k.send(k.secret, "/v1/accesskeys/add", body); r.status != http.StatusConflict || !strings.Contains(r.body, "AccessKeyInUse") {
 				t.Errorf("%s: got %d %s, want 409 AccessKeyInUse", name, r.status, r.body)
@@ -205,7 +223,8 @@ func TestMalformed(t *testing.T) {
 	lv := level(1).String()
 	k := newKit(t)
 	k.panel("p1", 6, level(1))
-	k.add(`{"key":{"identification":"EM:50|MC:51","type":"proximity"},"access_levels":["` + lv + `"]}`)
+	card := k.add(`{"key":{"identification":"EM:50|MC:51","type":"proximity"},"access_levels":["` + lv + `"]}`).ID
+	code := k.add(`{"key":{"type":"code"}}`).ID
 	before := k.dump()
 	many := strings.TrimSuffix(strings.Repeat(`"`+lv+`",`, 257), ",")
 	for name, c := range map[string]struct {
@@ -255,11 +274,17 @@ func TestMalformed(t *testing.T) {
 		"person id nil":           {"add", `{` + key + `,"person":{"id":"00000000-0000-0000-0000-000000000000"}}`, "InvalidId", "person.id", 400},
 		"person name long":        {"add", `{` + key + `,"person":{"first_name":"` + strings.Repeat("é", 33) + `"}}`, "InvalidPerson", "person.first_name", 400},
 		"person name empty":       {"add", `{` + key + `,"person":{"last_name":""}}`, "InvalidPerson", "person.last_name", 400},
+		"person a string":         {"add", `{` + key + `,"person":"Ada"}`, "InvalidField", "person", 400},
+		"person a list":           {"add", `{` + key + `,"person":[]}`, "InvalidField", "person", 400},
+		"person id a number":      {"add", `{` + key + `,"person":{"id":7}}`, "InvalidField", "person.id", 400},
 		"person name with NUL":    {"add", `{` + key + `,"person":{"last_name":"a\u0000b"}}`, "InvalidPerson", "person.last_name", 400},
 		"state unknown":           {"add", `{` + key + `,"state":"lost"}`, "InvalidState", "state", 400},
 		"id no uuid":              {"add", `{"id":"7"}`, "InvalidId", "id", 400},
 		"id nil":                  {"add", `{"id":"00000000-0000-0000-0000-000000000000",` + key + `}`, "InvalidId", "id", 400},
 		"id unknown":              {"add", `{"id":"` + level(5).String() + `"}`, "NotFound", "id", 404},
+		"id, type, no card":       {"add", `{"id":"` + code.String() + `","key":{"type":"proximity"}}`, "InvalidIdentification", "key.identification", 400},
+		"id, type, null":          {"add", `{"id":"` + card.String() + `","key":{"type":"proximity","identification":null}}`, "InvalidIdentification", "key.identification", 400},
+		"id, person a string":     {"add", `{"id":"` + card.String() + `","person":"Ada"}`, "InvalidField", "person", 400},
 		"remove nothing":          {"remove", `{}`, "KeyRequired", "id", 400},
 		"remove unknown id":       {"remove", `{"id":"` + level(5).String() + `"}`, "NotFound", "id", 404},
 		"remove unknown key":      {"remove", `{"key":{"identification":"EM:5","type":"proximity"}}`, "NotFound", "key", 404},

@@ -52,7 +52,7 @@ func StartBroker(o BrokerOptions) (*Broker, error) {
 	}
 	c := mochi.NewDefaultServerCapabilities()
 	c.MaximumMessageExpiryInterval = 0 // otherwise it deletes retained messages after a day
-	c.MaximumPacketSize = 2 * wire.MaxPayload
+	c.MaximumPacketSize = wire.MaxPacket
 	c.MaximumSessionExpiryInterval = 0
 	// Its own messages are about every connection; ours say what matters.
 	s := mochi.New(&mochi.Options{Capabilities: c, Logger: slog.New(atLeast{o.Log.With("part", "broker").Handler(), slog.LevelWarn})})

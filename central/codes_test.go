@@ -43,12 +43,22 @@ func TestGeneratedCodes(t *testing.T) {
 		if got := k.lastPut("p4").key.Identification.Canonical(); got != "00123456" || chosen.Key.Identification != got {
 			t.Error("a chosen code was changed")
 		}
-		// Named by its code it is the same key; by id without identification it
-		// gets a new code.
+		// Named by its code it is the same key. An omitted identification leaves
+		// the code, null renews it.
 		if again := k.add(`{"key":{"type":"code","identification":"00123456"},"state":"disabled"}`); again.ID != chosen.ID {
 			t.Error("a code does not name its key")
 		}
-		renewed := k.add(fmt.Sprintf(`{"id":%q,"key":{"type":"code"}}`, a.ID))
+		if same := k.add(fmt.Sprintf(`{"id":%q,"key":{"type":"code"},"state":"disabled"}`, a.ID)); same.Key != a.Key {
+			t.Error("the code was renewed though nobody asked for it")
+		}
+		if same := k.add(fmt.Sprintf(`{"id":%q,"key":{"type":"code"}}`, chosen.ID)); same.Key != chosen.Key {
+			t.Error("the chosen code was renewed though nobody asked for it")
+		}
+		card := k.add(`{"key":{"type":"proximity","identification":"EM:1"}}`)
+		if made := k.add(fmt.Sprintf(`{"id":%q,"key":{"type":"code"}}`, card.ID)); made.ID != card.ID || made.Key.Type != "code" || len(made.Key.Identification) < 4 {
+			t.Error("a card that becomes a code got none")
+		}
+		renewed := k.add(fmt.Sprintf(`{"id":%q,"key":{"type":"code","identification":null}}`, a.ID))
 		if renewed.ID != a.ID || renewed.Key.Identification == code {
 			t.Error("the code was not renewed")
 		}

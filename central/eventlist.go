@@ -105,7 +105,7 @@ func (r eventsRequest) check(now time.Time) (f eventFilter, limit int, err error
 		return f, 0, badRequest("InvalidSystems", "systems", "systems: more than %d", maxFilter)
 	}
 	f.Systems = slices.Compact(slices.Sorted(slices.Values(r.Systems.Value)))
-	if r.Continuation.Has() {
+	if r.Continuation.Value != "" { // "" is where a list begins
 		f, err = r.resume(f)
 	}
 	return f, limit, err
@@ -181,6 +181,10 @@ func addList[T any](p *params, values []T) string {
 	return "(" + strings.Join(marks, ", ") + ")"
 }
 
+// eventWhen is the time by which an event is found, as in its index. A clock
+// that is not trusted may say 1970: such an event is of when it came.
+const eventWhen = "(CASE WHEN e.clock IN ('trusted', 'holdover') THEN e.event_time ELSE e.received_at END)"
+
 // listEvents gives a page of the events that a caller may see, in the order in
 // which they arrived: what arrives later comes on a later page.
 func (t *tx) listEvents(ctx context.Context, c *caller, f eventFilter, limit int) (*eventsAnswer, error) {
@@ -197,9 +201,9 @@ func (t *tx) listEvents(ctx context.Context, c *caller, f eventFilter, limit int
 	query := `SELECT e.sequence_id, e.event_time, e.category, e.event_type, e.system_id, e.door, e.key_id, e.key_type, e.identification,
 			e.credential, e.reason, e.access_point, e.detail, e.owner_id, COALESCE(p.id, ''), COALESCE(p.first_name, ''), COALESCE(p.last_name, '')
 		FROM events e LEFT JOIN persons p ON p.id = e.person_id AND p.integration_id = ` + p.add(c.integration) + `
-		WHERE e.sequence_id > ` + p.add(f.After) + ` AND e.event_time >= ` + p.add(f.From)
+		WHERE e.sequence_id > ` + p.add(f.After) + ` AND ` + eventWhen + ` >= ` + p.add(f.From)
 	if f.To != 0 {
-		query += " AND e.event_time < " + p.add(f.To)
+		query += " AND " + eventWhen + " < " + p.add(f.To)
 	}
 	if !c.everything || len(f.Systems) > 0 {
 		query += " AND e.system_id IN " + addList(&p, sortedIDs(systems))

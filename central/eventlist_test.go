@@ -104,6 +104,43 @@ func TestEventsList(t *testing.T) {
 	})
 }
 
+// TestUntrustedTime: what a clock without a battery says hides no event.
+func TestUntrustedTime(t *testing.T) {
+	eachStore(t, func(t *testing.T, k *kit) {
+		r := newRig(k)
+		r.panel("p1", 6)
+		p := newFakePanel(r, "p1")
+		past, future := time.Date(1970, 1, 1, 0, 2, 0, 0, time.UTC), r.clock.now().AddDate(20, 0, 0)
+		for _, e := range []wire.Entry{
+			{Type: access.DeniedUnknown, At: past, Clock: "untrusted"},
+			{Type: access.DeniedDisabled, At: past, Clock: "trusted"},
+			{Type: access.DeniedBlacklisted, At: past, Clock: "?"},
+			{Type: access.GrantedREX, At: future, Clock: "untrusted"},
+			{Type: access.GrantedCode, At: r.clock.now().Add(-2 * time.Hour), Clock: "holdover"},
+		} {
+			p.happen(e)
+		}
+		p.settle()
+		for _, c := range []struct {
+			body string
+			want []int
+		}{
+			{`{}`, []int{201, 203, 104, 101}},
+			{`{"to_date":"2026-03-01T13:00:00Z"}`, []int{201, 203, 104, 101}},
+			{`{"to_date":"2026-03-01T11:00:00Z"}`, []int{101}},
+			{`{"from_date":"2026-03-01T13:00:00Z"}`, nil},
+			{`{"from_date":"1970-01-01T00:00:00Z","to_date":"1970-02-01T00:00:00Z"}`, []int{204}},
+		} {
+			if got := types(r.events(c.body)); !slices.Equal(got, c.want) {
+				t.Errorf("%s: got %v, want %v", c.body, got, c.want)
+			}
+		}
+		if a := r.events(`{"limit":1}`); a.Events[0].Time != "1970-01-01T00:02:00Z" {
+			t.Errorf("event_time: got %s, want the panel's own", a.Events[0].Time)
+		}
+	})
+}
+
 // TestContinuation reads pages while events keep coming.
 func TestContinuation(t *testing.T) {
 	r := newRig(newKit(t))
@@ -158,7 +195,7 @@ func TestContinuation(t *testing.T) {
 		"other filter beside it": {`{"include_access_denied":true,"continuation_key":"` + key + `"}`, "InvalidContinuationKey", 400},
 		"other systems":          {`{"systems":["p2"],"continuation_key":"` + key + `"}`, "InvalidContinuationKey", 400},
 		"made up":                {`{"continuation_key":"abc"}`, "InvalidContinuationKey", 400},
-		"empty":                  {`{"continuation_key":""}`, "InvalidContinuationKey", 400},
+		"empty":                  {`{"continuation_key":""}`, "", 200},
 		"negative":               {`{"continuation_key":"eyJhIjotMX0"}`, "InvalidContinuationKey", 400},
 		"limit 0":                {`{"limit":0}`, "InvalidLimit", 400},
 		"limit 1001":             {`{"limit":1001}`, "InvalidLimit", 400},
@@ -177,6 +214,9 @@ func TestContinuation(t *testing.T) {
 				t.Errorf("%s: got %s, want %s", name, code, c.code)
 			}
 		}
+	}
+	if a, b := r.events(`{"limit":2}`), r.events(`{"limit":2,"continuation_key":""}`); len(b.Events) != 2 || b.Events[0].Sequence != a.Events[0].Sequence {
+		t.Errorf("empty key: got %+v, want the first page", b.Events)
 	}
 	narrow := r.key("narrow", "p2")
 	if res := r.send(narrow, "/v1/events/list", `{"continuation_key":"`+key+`"}`); res.status != http.StatusForbidden {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -154,6 +155,18 @@ func (s *Store) parts(id access.Identification) []string {
 		return []string{"code/" + s.seal.hash("code", id.Canonical())}
 	}
 	return strings.Split(id.Canonical(), "|")
+}
+
+// sameKey reports whether two identifications are one: a composite key is the
+// same whichever of its parts comes first.
+func sameKey(a, b access.Identification) bool {
+	if a.IsCode() != b.IsCode() {
+		return false
+	}
+	x, y := strings.Split(a.Canonical(), "|"), strings.Split(b.Canonical(), "|")
+	slices.Sort(x)
+	slices.Sort(y)
+	return slices.Equal(x, y)
 }
 
 // holder gives the id of the integration's live key that has one of the parts,

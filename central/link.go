@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"maps"
 	"math/rand/v2"
+	"net"
+	"net/url"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -121,7 +123,8 @@ func (l *Link) session(ctx context.Context) error {
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
 	queue := newInbox()
-	client := mqtt.NewClient(l.options(ctx, end, queue))
+	oversize := new(atomic.Uint64)
+	client := mqtt.NewClient(l.options(ctx, end, queue, oversize))
 	l.client, l.over = client, ctx.Done()
 	// Whatever the way out: no goroutine of a session outlives it.
 	defer l.sending.Wait()
@@ -132,16 +135,17 @@ func (l *Link) session(ctx context.Context) error {
 	}
 	l.up.Store(true)
 	defer l.up.Store(false)
-	return l.loop(ctx, queue)
+	return l.loop(ctx, queue, oversize)
 }
 
-func (l *Link) options(ctx context.Context, end context.CancelCauseFunc, queue *inbox) *mqtt.ClientOptions {
+func (l *Link) options(ctx context.Context, end context.CancelCauseFunc, queue *inbox, oversize *atomic.Uint64) *mqtt.ClientOptions {
 	o := mqtt.NewClientOptions().AddBroker(l.o.Broker).SetClientID(l.o.ClientID).
 		SetUsername(l.o.Username).SetPassword(l.o.Password).
 		SetCleanSession(true).SetProtocolVersion(4).SetOrderMatters(true).SetStore(mqtt.NewOrderedMemoryStore()).
 		SetAutoReconnect(false).SetConnectRetry(false).SetAutoAckDisabled(true).
 		SetKeepAlive(4 * time.Second).SetPingTimeout(3 * time.Second).
 		SetConnectTimeout(10 * time.Second).SetWriteTimeout(5 * time.Second).
+		SetCustomOpenConnectionFn(func(uri *url.URL, o mqtt.ClientOptions) (net.Conn, error) { return dialBroker(ctx, uri, o, oversize) }).
 		SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) { l.enqueue(m, end, queue) }).
 		SetConnectionLostHandler(func(_ mqtt.Client, err error) { end(fmt.Errorf("connection lost: %w", err)) }).
 		SetOnConnectHandler(func(c mqtt.Client) {
@@ -160,7 +164,8 @@ func (l *Link) options(ctx context.Context, end context.CancelCauseFunc, queue *
 
 // enqueue is called by paho and must not block: a blocked handler hides a lost
 // link. When the queue is full, something is lost, and beginning anew brings
-// back everything that matters.
+// back everything that matters. One panel alone can't fill it: what is beyond
+// its share is lost too, but is the panel's own business.
 func (l *Link) enqueue(m mqtt.Message, end context.CancelCauseFunc, queue *inbox) {
 	system, topic, ok := wire.SplitTopic(m.Topic())
 	if !ok || len(m.Payload()) > wire.MaxPayload {
@@ -168,8 +173,15 @@ func (l *Link) enqueue(m mqtt.Message, end context.CancelCauseFunc, queue *inbox
 		m.Ack()
 		return
 	}
-	if !queue.put(message{system: system, topic: topic, payload: m.Payload(), retained: m.Retained(), ack: m.Ack}) {
+	switch queue.put(message{system: system, topic: topic, payload: m.Payload(), retained: m.Retained(), ack: m.Ack}) {
+	case roomTaken:
+	case roomNone:
 		end(errors.New("messages came faster than they could be stored"))
+	case roomFirst:
+		l.o.Log.Warn("panel sends more than its share; what is beyond it is dropped", "system", system)
+		m.Ack()
+	case roomShare:
+		m.Ack() // or the broker would hold back those of the others
 	}
 }
 
@@ -206,12 +218,13 @@ func wait(ctx context.Context, t mqtt.Token) error {
 }
 
 // loop is the one goroutine that knows the panels.
-func (l *Link) loop(ctx context.Context, queue *inbox) error {
+func (l *Link) loop(ctx context.Context, queue *inbox, oversize *atomic.Uint64) error {
 	ticker := time.NewTicker(min(time.Second, l.o.Resend/4))
 	defer ticker.Stop()
 	if err := l.engine.refresh(ctx); err != nil {
 		return err
 	}
+	var seen uint64
 	for {
 		var err error
 		select {
@@ -224,7 +237,9 @@ func (l *Link) loop(ctx context.Context, queue *inbox) error {
 		case <-l.landed:
 			err = l.engine.pumpAll(ctx)
 		case <-ticker.C:
-			err = l.engine.tick(ctx)
+			if err = l.checkOversize(oversize, &seen); err == nil {
+				err = l.engine.tick(ctx)
+			}
 		}
 		if err != nil {
 			return err
@@ -234,7 +249,7 @@ func (l *Link) loop(ctx context.Context, queue *inbox) error {
 
 // takeIn handles one message, and sees to it that the next is not forgotten.
 func (l *Link) takeIn(ctx context.Context, queue *inbox) error {
-	m, ok := queue.next()
+	m, refused, ok := queue.next()
 	if !ok {
 		return nil
 	}
@@ -242,6 +257,9 @@ func (l *Link) takeIn(ctx context.Context, queue *inbox) error {
 		return err
 	}
 	m.ack() // only now is it in the database
+	if refused > 0 {
+		l.engine.missed(m.system, refused)
+	}
 	return nil
 }
 

@@ -103,7 +103,9 @@ func (t *tx) put(ctx context.Context, head *panelHead, last told, view access.Ke
 		next.claim = head.nextClaim
 		head.nextClaim++
 	}
-	head.retire(view.ID, last)
+	if err := t.retire(ctx, head, view.ID, last); err != nil {
+		return err
+	}
 	head.revision++
 	head.digest = head.digest.Add(view.ID, head.revision)
 	head.count++
@@ -113,17 +115,23 @@ func (t *tx) put(ctx context.Context, head *panelHead, last told, view access.Ke
 }
 
 func (t *tx) remove(ctx context.Context, head *panelHead, last told, id access.ID) error {
-	head.retire(id, last)
+	if err := t.retire(ctx, head, id, last); err != nil {
+		return err
+	}
 	head.revision++
 	return t.appendLog(ctx, head, told{claim: last.claim, ident: last.ident, op: wire.OpRemove}, id, nil)
 }
 
-// retire takes the latest put of a key out of the digest.
-func (h *panelHead) retire(id access.ID, last told) {
-	if last.put > 0 {
-		h.digest = h.digest.Sub(id, last.put)
-		h.count--
+// retire takes the latest put of a key out of the digest, and forgets its
+// content: nobody is to get it any more.
+func (t *tx) retire(ctx context.Context, h *panelHead, id access.ID, last told) error {
+	if last.put == 0 {
+		return nil
 	}
+	h.digest = h.digest.Sub(id, last.put)
+	h.count--
+	const forget = "UPDATE panel_log SET payload = NULL WHERE system_id = $1 AND epoch = $2 AND revision = $3 AND key_id = $4"
+	return t.exec(ctx, forget, h.system, int64(h.epoch), int64(last.put), id.String())
 }
 
 func logPlace(system string, epoch, revision uint64) string {
@@ -148,20 +156,40 @@ func (t *tx) appendLog(ctx context.Context, h *panelHead, l told, id access.ID, 
 	return t.saveHead(ctx, h)
 }
 
-// logRow is one revision as it goes to a panel.
+// logRow is one revision as it goes to a panel. Claim and payload of a put are
+// those of its key's latest put, which was the revision sealedAt.
 type logRow struct {
 	revision, claim uint64
 	op, id          string
-	payload         []byte
+	payload         []byte // nil for a remove, and for a put whose key has left the panel
+	sealedAt        uint64
 }
 
 func scanLogRow(scan func(...any) error) (logRow, error) {
 	var r logRow
-	err := scan(&r.revision, &r.claim, &r.op, &r.id, &r.payload)
+	err := scan(&r.revision, &r.op, &r.id, &r.claim, &r.sealedAt, &r.payload)
 	return r, err
 }
 
-const logColumns = "SELECT revision, claim, op, key_id, payload FROM panel_log WHERE system_id = $1 AND epoch = $2 "
+// logColumns reads revisions in the form in which they are sent. A panel that
+// takes the log late, or all of it anew, must not open for a moment, or for as
+// long as its link is gone, to what was revoked further on in the log. So a put
+// that a later revision of its key follows is sent with
+//   - content and claim of the key's latest put, when that is the latest of it:
+//     a panel that has the key already goes on knowing it, and a credential is
+//     never under a claim that was made for another;
+//   - nothing, when a remove is: a panel consumes that as a put that can't be a
+//     key, which opens nothing and claims no credential. It needs no secret of
+//     the removed key, not even its code.
+//
+// The digest is of ids and revisions alone and stays what it was, and a result
+// counts for its own revision only. All is read in one statement, so that what
+// is appended meanwhile does not come in between.
+const logColumns = `SELECT l.revision, l.op, l.key_id, COALESCE(p.claim, l.claim), COALESCE(p.revision, 0), p.payload
+	FROM panel_log l
+	LEFT JOIN panel_keys k ON l.op = 'put' AND k.system_id = l.system_id AND k.key_id = l.key_id AND k.op = 'put'
+	LEFT JOIN panel_log p ON p.system_id = k.system_id AND p.epoch = l.epoch AND p.revision = k.revision AND p.key_id = l.key_id
+	WHERE l.system_id = $1 AND l.epoch = $2 `
 
 // rowsPerRead bounds how much of a log is read at once.
 const rowsPerRead = 1000
@@ -169,7 +197,7 @@ const rowsPerRead = 1000
 // batch encodes the revisions from..to of a panel's log, as many as fit into
 // one message, and gives the last of them.
 func (s *Store) batch(ctx context.Context, system string, epoch, from, to uint64) (payload []byte, last uint64, err error) {
-	rows, err := all(ctx, s.read, scanLogRow, logColumns+"AND revision >= $3 AND revision <= $4 ORDER BY revision LIMIT $5",
+	rows, err := all(ctx, s.read, scanLogRow, logColumns+"AND l.revision >= $3 AND l.revision <= $4 ORDER BY l.revision LIMIT $5",
 		system, int64(epoch), int64(from), int64(to), rowsPerRead)
 	if err != nil {
 		return nil, 0, fmt.Errorf("read log of panel %s: %w", system, err)
@@ -180,7 +208,7 @@ func (s *Store) batch(ctx context.Context, system string, epoch, from, to uint64
 // unanswered encodes the first run of at most n revisions, in from..to, whose
 // results central lacks, and says which is the last and how many they are.
 func (s *Store) unanswered(ctx context.Context, system string, epoch, from, to uint64, n int) (payload []byte, last uint64, count int, err error) {
-	rows, err := all(ctx, s.read, scanLogRow, logColumns+"AND NOT answered AND revision >= $3 AND revision <= $4 ORDER BY revision LIMIT $5",
+	rows, err := all(ctx, s.read, scanLogRow, logColumns+"AND NOT l.answered AND l.revision >= $3 AND l.revision <= $4 ORDER BY l.revision LIMIT $5",
 		system, int64(epoch), int64(from), int64(to), n)
 	if err != nil {
 		return nil, 0, 0, fmt.Errorf("read log of panel %s: %w", system, err)
@@ -216,8 +244,10 @@ func (s *Store) encodeBatch(system string, epoch uint64, rows []logRow) (payload
 		m := wire.Change{Revision: r.revision, Op: r.op, ID: id}
 		if r.op == wire.OpPut {
 			m.Claim = r.claim
-			if m.Key, err = s.seal.open(logPlace(system, epoch, r.revision), r.payload); err != nil {
-				return nil, 0, fmt.Errorf("open revision %d of panel %s: %w", r.revision, system, err)
+		}
+		if r.payload != nil {
+			if m.Key, err = s.seal.open(logPlace(system, epoch, r.sealedAt), r.payload); err != nil {
+				return nil, 0, fmt.Errorf("open revision %d of panel %s: %w", r.sealedAt, system, err)
 			}
 		}
 		size += changeSlack + len(m.Key)

@@ -136,11 +136,35 @@ func (s *Store) allOffline(ctx context.Context) error {
 	return err
 }
 
-// saveReported keeps where a panel stands and why it is sent nothing, if so.
-func (s *Store) saveReported(ctx context.Context, system string, r wire.Reported, alarm string) error {
-	return s.update(ctx, func(t *tx) error {
+// saveReported keeps where a panel stands and why it is sent nothing, if so:
+// that is alarm, unless an earlier one stands.
+func (s *Store) saveReported(ctx context.Context, system string, r wire.Reported, alarm string) (string, error) {
+	err := s.update(ctx, func(t *tx) error {
+		standing, err := t.standing(ctx, system)
+		if err != nil {
+			return err
+		}
+		// Without an epoch the panel has nothing of any history.
+		if standing != "" && r.Epoch != 0 {
+			alarm = standing
+		}
 		return t.exec(ctx, `UPDATE panels SET reported_epoch = $1, reported_revision = $2, seen_at = $3,
-			alarm_at = CASE WHEN CAST($4 AS TEXT) = '' THEN 0 WHEN alarm = $4 THEN alarm_at ELSE $3 END, alarm = $4 WHERE system_id = $5`,
-			int64(r.Epoch), int64(r.Revision), t.now.UnixMicro(), alarm, system)
+			alarm_at = CASE WHEN CAST($4 AS TEXT) = '' THEN 0 WHEN alarm = $4 THEN alarm_at ELSE $3 END, alarm = $4, alarm_epoch = epoch
+			WHERE system_id = $5`, int64(r.Epoch), int64(r.Revision), t.now.UnixMicro(), alarm, system)
 	})
+	return alarm, err
+}
+
+// standing gives the alarm of a panel that has seen more than its log holds, ""
+// when it has none. The log was restored from a backup and may grow past where
+// the panel stands, with other revisions under the same numbers: that they match
+// says nothing then. So the alarm stands until an operator opens another epoch
+// of the log, or the panel begins anew.
+func (t *tx) standing(ctx context.Context, system string) (alarm string, err error) {
+	const query = "SELECT alarm FROM panels WHERE system_id = $1 AND alarm_epoch = epoch AND alarm IN ($2, $3)"
+	err = t.QueryRowContext(ctx, query, system, alarmAhead, alarmNewEpoch).Scan(&alarm)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil
+	}
+	return alarm, err
 }

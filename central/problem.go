@@ -42,6 +42,16 @@ func notFound(field, what string) *Problem {
 	return problem(http.StatusNotFound, "NotFound", field, "there is no such %s", what)
 }
 
+// within puts the member that a Problem is about under another one.
+func within(name string, err error) error {
+	var p *Problem
+	if !errors.As(err, &p) || p.Field == "" {
+		return badRequest("InvalidField", name, "%s: has a wrong value", name)
+	}
+	field := name + "." + p.Field
+	return &Problem{Status: p.Status, Code: p.Code, Field: field, Message: strings.Replace(p.Message, p.Field, field, 1)}
+}
+
 // decodeProblem is a body that can't be read as what it should be.
 func decodeProblem(err error) *Problem {
 	var field *wire.FieldError

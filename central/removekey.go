@@ -53,7 +53,7 @@ func (t *tx) removeKey(ctx context.Context, c *caller, id access.ID, ident acces
 		}
 		return nil
 	}
-	if !ident.IsZero() && k.Identification.Canonical() != ident.Canonical() {
+	if !ident.IsZero() && !sameKey(k.Identification, ident) {
 		return notFound("key", "access key") // it only shares a part
 	}
 	k.removed = t.now

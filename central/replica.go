@@ -180,6 +180,16 @@ func (e *engine) stranger(system string) {
 	e.log.Warn("unknown panel ignored; postern-central panels add makes it known", "system", system)
 }
 
+// missed is for when messages of a panel were dropped unread: rows it sends
+// again by itself, what it has the broker keep is asked for.
+func (e *engine) missed(system string, n int) {
+	if e.panels[system] == nil {
+		return
+	}
+	e.log.Warn("messages of a panel were dropped", "system", system, "count", n)
+	e.recall(system)
+}
+
 // forget is for when the broker is lost: who is online is learnt anew.
 func (e *engine) forget(ctx context.Context) error {
 	for _, p := range e.panels {
@@ -280,7 +290,7 @@ func (e *engine) compare(ctx context.Context, p *replica) error {
 	if err != nil {
 		return err
 	}
-	if err := e.store.saveReported(ctx, p.system, *r, alarm); err != nil {
+	if alarm, err = e.store.saveReported(ctx, p.system, *r, alarm); err != nil {
 		return fmt.Errorf("store reported position: %w", err)
 	}
 	if alarm != p.alarm && alarm != "" {

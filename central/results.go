@@ -11,13 +11,17 @@ import (
 
 // takeStatuses stores a row of results together with the cursor, and gives the
 // row to confirm, nil for none. Results count only when epoch, revision and id are
-// those of the log; a row whose results don't count is confirmed all the same.
+// those of the log, and the log is the one that the panel has followed; a row
+// whose results don't count is confirmed all the same.
 func (s *Store) takeStatuses(ctx context.Context, system string, m wire.Statuses) (ack *wire.Through, err error) {
 	err = s.update(ctx, func(t *tx) error {
 		r := run{boot: m.BootID, after: m.After, from: m.Seq, to: m.Seq, oldest: m.Oldest, system: system, streamOf: streamStatus}
 		v, err := t.judge(ctx, r)
 		ack = v.ack
 		if err != nil || !v.take {
+			return err
+		}
+		if alarm, err := t.standing(ctx, system); err != nil || alarm != "" {
 			return err
 		}
 		for _, r := range m.Results {

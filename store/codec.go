@@ -14,12 +14,13 @@ import (
 // The tags go into a record's CRC, so that a record of one bucket never passes
 // for one of another, whatever page a damaged pointer leads to.
 const (
-	tagMeta    = 'm'
-	tagKey     = 'k'
-	tagCred    = 'c'
-	tagStatus  = 's'
-	tagLockout = 'l'
-	tagEvent   = 'e'
+	tagMeta     = 'm'
+	tagKey      = 'k'
+	tagCred     = 'c'
+	tagStatus   = 's'
+	tagLockout  = 'l'
+	tagEvent    = 'e'
+	tagLastGood = 't'
 )
 
 // recordVersion is the first byte of every record.

@@ -94,7 +94,7 @@ var records = map[string]record{
 	}, func(b []byte) (any, error) { return decodeEvent(9, b) }},
 	"keys state": {tagMeta, func(t *rapid.T) (any, []byte) {
 		s := keysState{
-			epoch: rapid.Uint64().Draw(t, "epoch"), revision: 2, count: 3, creds: 4, statusSeq: 5, lastGood: genTime(t),
+			epoch: rapid.Uint64().Draw(t, "epoch"), revision: 2, count: 3, creds: 4, statusSeq: 5,
 			device: hash16{1}, matchers: hash16{2}, policy: hash16{3}, digest: access.Digest{}.Add(genID(t), 1),
 		}
 		return s, s.encode()

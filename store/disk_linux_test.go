@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+	"time"
 
 	"postern/access"
 )
@@ -25,6 +26,9 @@ func TestReadOnlyFileSystem(t *testing.T) {
 	dir := tmpfs(t, "8m")
 	h := newHarness(t, func(o *Options) { o.Dir = dir })
 	h.apply(put(1, 1, 11))
+	if err := h.s.SetLastGood(t.Context(), start); err != nil {
+		t.Fatal(err)
+	}
 	h.stop()
 	remount := func(flags uintptr) {
 		t.Helper()
@@ -45,6 +49,12 @@ func TestReadOnlyFileSystem(t *testing.T) {
 	if _, err := h.s.Record(t.Context(), access.Event{Type: access.PanelStarted}); !errors.Is(err, ErrReadOnly) {
 		t.Errorf("Record: %v", err)
 	}
+	if err := h.s.SetLastGood(t.Context(), start.Add(time.Hour)); !errors.Is(err, ErrReadOnly) || !errors.Is(err, syscall.EROFS) {
+		t.Errorf("SetLastGood: %v", err)
+	}
+	if got := h.s.LastGood(); !got.Equal(start) {
+		t.Errorf("LastGood: %v", got)
+	}
 	h.stop()
 
 	// Damaged, and nowhere to put it: all denied, and it says why.
@@ -59,6 +69,27 @@ func TestReadOnlyFileSystem(t *testing.T) {
 	}
 	if keys, err := h.s.Lookup(em(11)); !errors.Is(err, ErrReadOnly) || len(keys) > 0 {
 		t.Errorf("Lookup: %v, %v", keys, err)
+	}
+	h.stop()
+
+	// A quarantine that was cut waits until it can go on.
+	remount(0)
+	for _, name := range []string{"keys.db", "journal.db"} {
+		if err := os.Rename(h.path(name), h.path(name+".bad-0001-20260301T120000Z")); err != nil {
+			t.Fatal(err)
+		}
+		putFile(t, marker(h.path(name)), []byte("bad checksum"))
+	}
+	remount(syscall.MS_RDONLY)
+	h.open()
+	if !h.rec.ReadOnly || len(h.rec.Quarantined) > 0 || len(h.rec.Reasons) < 2 {
+		t.Errorf("recovery %+v", h.rec)
+	}
+	h.stop()
+	remount(0)
+	h.open()
+	if h.rec.ReadOnly || len(h.rec.Quarantined) != 2 {
+		t.Errorf("recovery %+v", h.rec)
 	}
 }
 

@@ -5,7 +5,8 @@
 // central's log: the latest put of each key, an index from credential to key,
 // and the outbox of results. journal.db holds events until central has
 // confirmed them, and a number of confirmed ones for people. They are apart so
-// that an event's commit stays small and damage to one spares the other.
+// that an event's commit stays small and damage to one spares the other. The last
+// good time lies beside them in a small file, and outlives both.
 //
 // Every change goes through one committer goroutine per file, which takes
 // whatever queued up during its last commit: a lone change waits for nobody and
@@ -28,7 +29,8 @@
 // caller wants), puts a damaged one aside under a dated name and starts empty:
 // doors then deny what they don't know, and central sends a snapshot. Damage met
 // later turns into an error for the one asking, closes Damaged, and leaves a
-// marker that makes the next start put the file aside.
+// marker that makes the next start put the file aside. What a start that was cut
+// left half done there, the next one ends.
 //
 //	s, recovery, err := store.Open(ctx, store.Options{Dir: "/var/lib/postern", …})
 //	go s.Run(ctx)

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/hmac"
 	"fmt"
-	"time"
 
 	"go.etcd.io/bbolt"
 
@@ -166,18 +165,5 @@ func (s *Store) SetLockout(ctx context.Context, subject string, l access.Lockout
 			return u.remove(u.lockout, key)
 		}
 		return u.put(u.lockout, key, seal(tagLockout, key, encodeLockout(l)))
-	})
-}
-
-// LastGood is the last time that is known to have passed, zero when none is.
-func (s *Store) LastGood() time.Time { return *s.lastGood.Load() }
-
-// SetLastGood keeps a time that is known to have passed. It returns after the
-// commit.
-func (s *Store) SetLastGood(ctx context.Context, t time.Time) error {
-	t = t.Round(0).UTC()
-	return s.keysC.submit(ctx, func(u *keysTx) error {
-		u.st.lastGood = t
-		return nil
 	})
 }

@@ -47,6 +47,9 @@ func (op *opening) open(ctx context.Context) error {
 	if op.s.journal, err = op.file(ctx, spec{"journal.db", suitJournal, op.fillJournal}); err != nil {
 		return fmt.Errorf("journal.db: %w", err)
 	}
+	if err := op.s.lastGood.load(); err != nil {
+		op.rec.Reasons = append(op.rec.Reasons, lastGoodName+": "+err.Error())
+	}
 	return op.s.start(&op.rec)
 }
 
@@ -58,7 +61,7 @@ func (op *opening) file(ctx context.Context, sp spec) (*file, error) {
 		return nil, err
 	}
 	if !there {
-		return f, op.make(f, sp, "")
+		return f, op.replace(f, sp, nil)
 	}
 	reason, err := op.inspect(ctx, f.path)
 	if err != nil {
@@ -66,21 +69,23 @@ func (op *opening) file(ctx context.Context, sp spec) (*file, error) {
 	}
 	if reason == nil {
 		reason, err = op.use(f, sp)
-		if err != nil || reason == nil {
+		if err != nil {
 			return f, err
 		}
+		if reason == nil {
+			return f, op.settle(f)
+		}
 	}
-	op.rec.Reasons = append(op.rec.Reasons, sp.name+": "+reason.Error())
-	aside, err := quarantine(f.path, op.o.Now())
+	err = putAside(f.path, op.o.Now())
 	if errors.Is(err, syscall.EROFS) {
+		op.rec.Reasons = append(op.rec.Reasons, sp.name+": "+reason.Error())
 		op.cannotWrite(f, reason)
 		return f, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("put aside: %w", err)
 	}
-	op.rec.Quarantined = append(op.rec.Quarantined, aside)
-	return f, op.make(f, sp, aside)
+	return f, op.replace(f, sp, reason)
 }
 
 // cannotWrite makes f a file that is not there and that nothing can put there.

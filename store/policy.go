@@ -21,14 +21,15 @@ const rejudgeChunk = 1024
 // that differ only in what no key's result depends on cost nothing.
 func (s *Store) SetPolicy(ctx context.Context, p *access.Policy, m []access.Matcher) (changed int, err error) {
 	m = slices.Clone(m)
+	var n int // not the result itself: the committer may count on after ctx has ended
 	err = s.keysC.submit(ctx, func(u *keysTx) (err error) {
-		changed, err = u.setPolicy(p, m)
+		n, err = u.setPolicy(p, m)
 		return err
 	})
 	if err != nil {
 		return 0, err
 	}
-	return changed, nil
+	return n, nil
 }
 
 func (u *keysTx) setPolicy(p *access.Policy, m []access.Matcher) (changed int, err error) {

@@ -54,7 +54,9 @@ func (s secrets) prefixes(id access.Identification, m []access.Matcher) [][]byte
 
 // LoadDeviceKey reads the panel's device key, 32 bytes, and makes one from the
 // system's random source when the file is absent. It refuses a file of another
-// size and one that others may read.
+// size, one that others may read, and one that anybody else may write. The group
+// may read: systemd hands credentials out with an ACL, which shows as group
+// permission.
 func LoadDeviceKey(path string) ([]byte, error) {
 	key, err := readDeviceKey(path)
 	if !errors.Is(err, fs.ErrNotExist) {
@@ -82,8 +84,8 @@ func readDeviceKey(path string) ([]byte, error) {
 		return nil, fmt.Errorf("device key %s: want a file of %d bytes, this has %d (without the right key stored codes and PINs are lost: "+
 			"restore it, or remove the file and let central send all keys again)", path, DeviceKeySize, info.Size())
 	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("device key %s: others may read it (mode %04o): chmod 0600 %s", path, info.Mode().Perm(), path)
+	if info.Mode().Perm()&0o037 != 0 {
+		return nil, fmt.Errorf("device key %s: others may read or change it (mode %04o): chmod 0600 %s", path, info.Mode().Perm(), path)
 	}
 	key := make([]byte, DeviceKeySize)
 	if _, err := f.ReadAt(key, 0); err != nil {

@@ -80,11 +80,15 @@ func TestLoadDeviceKey(t *testing.T) {
 	if again, err := LoadDeviceKey(path); err != nil || !bytes.Equal(again, key) {
 		t.Errorf("read again: %v, other than before: %v", err, !bytes.Equal(again, key))
 	}
-	for _, mode := range []os.FileMode{0o640, 0o604, 0o620} {
+	for mode, good := range map[os.FileMode]bool{
+		0o400: true, 0o440: true, 0o640: true, 0o600: true,
+		0o604: false, 0o602: false, 0o601: false, 0o620: false, 0o610: false, 0o660: false, 0o444: false,
+	} {
 		if err := os.Chmod(path, mode); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := LoadDeviceKey(path); err == nil || !strings.Contains(err.Error(), "chmod") {
+		got, err := LoadDeviceKey(path)
+		if good && (err != nil || !bytes.Equal(got, key)) || !good && (err == nil || !strings.Contains(err.Error(), "chmod 0600")) {
 			t.Errorf("mode %o: %v", mode, err)
 		}
 	}

@@ -3,7 +3,6 @@ package store
 import (
 	"encoding/binary"
 	"fmt"
-	"time"
 
 	"go.etcd.io/bbolt"
 
@@ -41,7 +40,6 @@ type keysState struct {
 	digest                 access.Digest
 	device                 hash16 // check value of the device key
 	matchers, policy       hash16 // that the index was built and the keys judged under
-	lastGood               time.Time
 }
 
 func (s *keysState) encode() []byte {
@@ -53,7 +51,7 @@ func (s *keysState) encode() []byte {
 	for _, h := range []hash16{s.device, s.matchers, s.policy} {
 		b = append(b, h[:]...)
 	}
-	return appendTime(b, s.lastGood)
+	return b
 }
 
 func (s *keysState) decode(payload []byte) error {
@@ -68,7 +66,6 @@ func (s *keysState) decode(payload []byte) error {
 	for _, h := range []*hash16{&s.device, &s.matchers, &s.policy} {
 		copy(h[:], d.bytes(digestSize))
 	}
-	s.lastGood = d.time()
 	return d.done("meta")
 }
 

@@ -18,8 +18,8 @@ import (
 
 // Options is what a store is opened with.
 type Options struct {
-	// Dir holds keys.db, journal.db and what was put aside of them; it is made
-	// when absent.
+	// Dir holds keys.db, journal.db, what was put aside of them, and the last good
+	// time; it is made when absent.
 	Dir string
 	// DeviceKey is the panel's secret, DeviceKeySize bytes, from LoadDeviceKey. It
 	// must not lie in Dir's backups: it keeps codes and PINs secret.
@@ -60,7 +60,7 @@ func (o *Options) validate() error {
 
 // Recovery is what Open had to do besides opening.
 type Recovery struct {
-	Quarantined []string // paths under which damaged files now lie
+	Quarantined []string // paths under which damaged files now lie, those too that a start put aside that was cut
 	Reasons     []string // for people: why, those of Quarantined first and in its order, then what else is not as it should be
 	Salvaged    int      // events read from a damaged journal
 	ReadOnly    bool     // nothing can be changed; lookups work if there was a file
@@ -83,8 +83,8 @@ type Store struct {
 	matchers []access.Matcher
 
 	pos      atomic.Pointer[access.Position]
-	lastGood atomic.Pointer[time.Time]
 	handed   atomic.Uint64 // highest event that NextEvents gave
+	lastGood *lastGood
 
 	statusReady, eventsReady chan struct{}
 }
@@ -121,17 +121,17 @@ func newStore(o *Options) *Store {
 		now: o.Now, boot: o.BootID, secrets: secrets{key: slices.Clone(o.DeviceKey)}, keep: o.Keep, cap: o.Cap,
 		damaged: &alarm{c: make(chan struct{})},
 		policy:  o.Policy, matchers: slices.Clone(o.Matchers),
+		lastGood:    newLastGood(o.Dir),
 		statusReady: make(chan struct{}, 1), eventsReady: make(chan struct{}, 1),
 	}
 	s.published(keysState{})
 	return s
 }
 
-// published makes a committed state visible to Position and LastGood.
+// published makes a committed state visible to Position.
 func (s *Store) published(st keysState) {
 	pos := st.position()
 	s.pos.Store(&pos)
-	s.lastGood.Store(&st.lastGood)
 }
 
 // Run commits changes until ctx ends, and then what was queued; changes after
@@ -141,12 +141,14 @@ func (s *Store) Run(ctx context.Context) error {
 	wg.Go(func() { s.journalC.run(ctx) })
 	s.keysC.run(ctx)
 	wg.Wait()
+	s.lastGood.stop()
 	return nil
 }
 
 // Close closes the files. Run must have ended; what is still queued is not
 // committed.
 func (s *Store) Close() error {
+	s.lastGood.stop()
 	var errs []error
 	for _, f := range []*file{s.keys, s.journal} {
 		if f != nil {
