@@ -318,8 +318,10 @@ func (d *daemon) act(t *testing.T) {
 		}
 	}
 	got := strings.Join(d.Done(), "\n")
-	for _, want := range []string{"badge front " + sent, "keys lab 12*#", "contact lab true", "rex lab", "unlock front",
-		"identify lab", "output bell true", "tamper lab true", "input gate true"} {
+	for _, want := range []string{
+		"badge front " + sent, "keys lab 12*#", "contact lab true", "rex lab", "unlock front",
+		"identify lab", "output bell true", "tamper lab true", "input gate true",
+	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q was not done; done:\n%s", want, got)
 		}
