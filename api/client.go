@@ -233,8 +233,7 @@ func (c *Client) do(ctx context.Context, method, path string, in any) (*http.Res
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		var outer *url.Error // its URL is made up
-		if errors.As(err, &outer) {
+		if outer, ok := errors.AsType[*url.Error](err); ok { // its URL is made up
 			err = outer.Err
 		}
 		return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)

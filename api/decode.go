@@ -23,8 +23,7 @@ func readBody(w http.ResponseWriter, r *http.Request, media string) ([]byte, err
 		return nil, failure(http.StatusUnsupportedMediaType, "UnsupportedMediaType", "send Content-Type: "+media)
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	var large *http.MaxBytesError
-	if errors.As(err, &large) {
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return nil, failure(http.StatusRequestEntityTooLarge, "TooLarge", fmt.Sprintf("the body is over %d bytes", maxBody))
 	}
 	if err != nil {

@@ -2,7 +2,6 @@ package api_test
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -42,7 +41,7 @@ func start(t *testing.T, simulated bool) *daemon {
 	if simulated {
 		sim = d.hands
 	}
-	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	log := slog.New(slog.DiscardHandler)
 	d.server = api.NewServer(p, sim, log)
 	ln, err := api.ListenSocket(d.socket)
 	if err != nil {

@@ -52,7 +52,8 @@ func programsBuilt(t *testing.T) string {
 type running struct {
 	t    *testing.T
 	cmd  *exec.Cmd
-	out  bytes.Buffer
+	said []byte       // what came first on stdout
+	out  bytes.Buffer // all of it, once done is closed
 	errs bytes.Buffer
 	done chan struct{}
 	site siteInfo
@@ -86,6 +87,7 @@ func runDemo(t *testing.T, bin string, args ...string) *running {
 			n, err := read.Read(b[:])
 			r.out.Write(b[:n])
 			if first {
+				r.said = bytes.Clone(b[:n])
 				close(line)
 			}
 			if err != nil {
@@ -107,9 +109,9 @@ func runDemo(t *testing.T, bin string, args ...string) *running {
 // ready reads the one line that says where the site is.
 func (r *running) ready() {
 	r.t.Helper()
-	if err := json.Unmarshal(r.out.Bytes(), &r.site); err != nil {
+	if err := json.Unmarshal(r.said, &r.site); err != nil {
 		<-r.done
-		r.t.Fatalf("not a line of JSON: %v: %q; stderr: %s", err, r.out.Bytes(), &r.errs)
+		r.t.Fatalf("not a line of JSON: %v: %q; stderr: %s", err, r.said, &r.errs)
 	}
 }
 

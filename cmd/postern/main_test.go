@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -63,10 +62,13 @@ func startDaemon(simulated bool) (*daemon, error) {
 	if err != nil {
 		return nil, err
 	}
-	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	log := slog.New(slog.DiscardHandler)
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- api.Serve(ctx, ln, api.NewServer(d.Panel, sim, log).Socket(), log) }()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = api.Serve(ctx, ln, api.NewServer(d.Panel, sim, log).Socket(), log)
+	}()
 	d.stop = sync.OnceFunc(func() {
 		cancel()
 		<-done

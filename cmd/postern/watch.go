@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -205,8 +206,7 @@ func (o *options) follow(ctx context.Context, c *api.Client, limit int) error {
 // in which they happened, and gives the highest sequence number.
 func (o *options) printEvents(events []api.Event, after uint64) (last uint64, err error) {
 	last = after
-	for i := len(events) - 1; i >= 0; i-- {
-		e := events[i]
+	for _, e := range slices.Backward(events) {
 		if e.Seq <= after {
 			continue
 		}

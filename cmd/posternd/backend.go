@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strings"
 	"time"
 
 	"postern/access"
@@ -323,12 +324,9 @@ func (p *panel) readerList() string {
 }
 
 func names[T any](all []T, name func(T) string) string {
-	out := ""
-	for i, v := range all {
-		if i > 0 {
-			out += ", "
-		}
-		out += name(v)
+	out := make([]string, 0, len(all))
+	for _, v := range all {
+		out = append(out, name(v))
 	}
-	return out
+	return strings.Join(out, ", ")
 }

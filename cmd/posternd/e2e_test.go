@@ -354,8 +354,7 @@ func (s *site) startPanel() {
 func (s *site) cli(args ...string) (string, int) {
 	cmd := exec.Command(filepath.Join(s.bin, "postern"), append([]string{"--socket", s.socket, "--json"}, args...)...)
 	out, err := cmd.CombinedOutput()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		return string(out), exit.ExitCode()
 	}
 	if err != nil {
