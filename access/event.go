@@ -1,6 +1,9 @@
 package access
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // EventType is the number of an event in the words of central's event list.
 type EventType uint16
@@ -145,5 +148,16 @@ type Event struct {
 	KeyType    Type   // "" when no key is known
 	Credential string // a card's number for people, "" for codes
 	Person     ID
-	Detail     string // for people, at most 200 bytes, never a secret
+	Detail     string // for people, at most MaxDetail bytes, never a secret
+}
+
+// MaxDetail bounds an event's detail, in bytes.
+const MaxDetail = 200
+
+// Clip bounds a text to be an event's detail.
+func Clip(s string) string {
+	if len(s) > MaxDetail {
+		s = strings.ToValidUTF8(s[:MaxDetail], "")
+	}
+	return s
 }

@@ -99,7 +99,7 @@ func (d *door) rex(pressed, first bool) {
 }
 
 func (d *door) rexFault(err error) {
-	d.c.Note(access.Event{Type: access.InputFault, Door: d.w.ID, Detail: clip("exit button: " + err.Error())})
+	d.c.Note(access.Event{Type: access.InputFault, Door: d.w.ID, Detail: access.Clip("exit button: " + err.Error())})
 }
 
 func (d *door) loop(ctx context.Context) error {
@@ -153,7 +153,7 @@ func (d *door) apply(out access.DoorOutput, timer *time.Timer) {
 	}
 	if fault != "" && d.fault == "" {
 		d.c.opts.Log.Error("drive lock", "door", d.w.ID, "error", fault)
-		d.c.Note(access.Event{Type: access.OutputFault, Door: d.w.ID, Detail: clip(fault)})
+		d.c.Note(access.Event{Type: access.OutputFault, Door: d.w.ID, Detail: access.Clip(fault)})
 	}
 	d.fault = fault
 	for _, t := range out.Events {
@@ -170,15 +170,6 @@ func (d *door) apply(out access.DoorOutput, timer *time.Timer) {
 		Physical: d.state.Physical(), Open: d.state.Open(), Released: out.Release, LockFault: fault,
 		Fire: d.state.Fire(), REXStuck: d.state.REXStuck(),
 	})
-}
-
-// clip bounds a text for the journal.
-func clip(s string) string {
-	const most = 200
-	if len(s) > most {
-		s = s[:most]
-	}
-	return s
 }
 
 func sleep(ctx context.Context, t time.Duration) bool {

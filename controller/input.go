@@ -42,7 +42,7 @@ func (c *Controller) watch(ctx context.Context, in Input, log *slog.Logger, tell
 // input runs one auxiliary input.
 func (c *Controller) input(ctx context.Context, w InputWiring) error {
 	fault := func(err error) {
-		c.Note(access.Event{Type: access.InputFault, Detail: clip("input " + w.ID + ": " + err.Error())})
+		c.Note(access.Event{Type: access.InputFault, Detail: access.Clip("input " + w.ID + ": " + err.Error())})
 	}
 	return c.watch(ctx, w.Device, c.opts.Log.With("input", w.ID), func(active, _ bool) {
 		c.act(w, active)
@@ -115,7 +115,7 @@ func (p *point) tamper(open, _ bool) {
 }
 
 func (p *point) tamperFault(err error) {
-	p.c.Note(access.Event{Type: access.InputFault, Detail: clip("tamper of reader " + p.w.ID + ": " + err.Error())})
+	p.c.Note(access.Event{Type: access.InputFault, Detail: access.Clip("tamper of reader " + p.w.ID + ": " + err.Error())})
 }
 
 // lockedDown reports whether the reader's door is locked down.

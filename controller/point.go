@@ -98,7 +98,7 @@ func (p *point) read(ctx context.Context) error {
 		case err != nil:
 			if !faulty {
 				log.Error("read reader", "error", err)
-				p.c.Note(access.Event{Type: access.ReaderFault, Detail: clip(p.w.ID + ": " + err.Error())})
+				p.c.Note(access.Event{Type: access.ReaderFault, Detail: access.Clip(p.w.ID + ": " + err.Error())})
 			}
 			faulty = true
 			if errors.Is(err, os.ErrClosed) {
@@ -316,7 +316,7 @@ func (p *point) unreadable(f wiegand.Frame, err error) {
 		detail += fmt.Sprintf(" (%d frames)", p.bad)
 	}
 	p.lastBad, p.bad = now, 0
-	e := access.Event{Type: access.BadRead, Detail: clip(detail)}
+	e := access.Event{Type: access.BadRead, Detail: access.Clip(detail)}
 	if ap := p.c.policy.Load().PointOf(p.w.ID); ap != nil {
 		e.Door, e.Point = ap.Door, ap.ID
 	}

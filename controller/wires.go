@@ -3,7 +3,6 @@ package controller
 import (
 	"context"
 	"fmt"
-	"math/bits"
 	"time"
 
 	"postern/access"
@@ -68,7 +67,7 @@ func (p *point) healthy(r wiegand.HealthReport, changed bool) {
 	p.c.mu.Lock()
 	p.c.health[p.w.ID] = r
 	p.c.mu.Unlock()
-	e := access.Event{Type: access.ReaderHealth, Detail: clip(fmt.Sprintf("reader %s: %s: %s", p.w.ID, r.State, r.Reason))}
+	e := access.Event{Type: access.ReaderHealth, Detail: access.Clip(fmt.Sprintf("reader %s: %s: %s", p.w.ID, r.State, r.Reason))}
 	if ap := p.c.policy.Load().PointOf(p.w.ID); ap != nil {
 		e.Door, e.Point = ap.Door, ap.ID
 	}
@@ -100,7 +99,7 @@ func (p *point) search(ctx context.Context) error {
 		case s := <-p.searches:
 			if text, ok := p.c.opts.Search(ctx, func(id access.Identification) (string, bool) { return p.otherwise(s, id) }); ok {
 				p.c.opts.Observer.Saw(Sighting{At: p.c.opts.Clock().Now, Reader: p.w.ID, Kind: "hint", Problem: text})
-				p.c.Note(access.Event{Type: access.ReaderHint, Detail: clip("reader " + p.w.ID + ": " + text)})
+				p.c.Note(access.Event{Type: access.ReaderHint, Detail: access.Clip("reader " + p.w.ID + ": " + text)})
 			}
 		}
 	}
@@ -110,16 +109,12 @@ func (p *point) search(ctx context.Context) error {
 // be this card.
 func (p *point) otherwise(s search, id access.Identification) (string, bool) {
 	for _, c := range s {
-		values := []uint64{c.Payload}
-		if c.PayloadBits%8 == 0 {
-			values = append(values, bits.ReverseBytes64(c.Payload)>>(64-c.PayloadBits))
-		}
-		for i, v := range values {
+		for _, order := range []wiegand.Order{wiegand.MSB, wiegand.LSB} {
+			v, err := order.Turn(c.Payload, c.PayloadBits)
+			if err != nil {
+				continue // its bits are no whole bytes
+			}
 			for _, m := range id.Matchers(v, c.PayloadBits) {
-				order := wiegand.MSB
-				if i == 1 {
-					order = wiegand.LSB
-				}
 				return fmt.Sprintf("the card would be known with technology = %q, match = %q, byte_order = %q",
 					m.Technology, m.Match, order), true
 			}

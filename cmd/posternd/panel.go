@@ -241,7 +241,7 @@ func (p *panel) recovered(rec store.Recovery) {
 			reason = rec.Reasons[i]
 		}
 		p.log.Error("damaged file put aside", "file", f, "reason", reason)
-		p.ctl.Note(access.Event{Type: access.StoreQuarantined, Detail: clip(filepath.Base(f) + ": " + reason)})
+		p.ctl.Note(access.Event{Type: access.StoreQuarantined, Detail: access.Clip(filepath.Base(f) + ": " + reason)})
 	}
 	if rec.ReadOnly {
 		p.ctl.Note(access.Event{Type: access.StoreReadOnly, Detail: "the card can't be written; known keys go on opening"})
@@ -391,7 +391,7 @@ func (p *panel) refused(why string) {
 	p.mu.Lock()
 	p.refusal = why
 	p.mu.Unlock()
-	p.ctl.Note(access.Event{Type: access.PolicyRefused, Detail: clip(why)})
+	p.ctl.Note(access.Event{Type: access.PolicyRefused, Detail: access.Clip(why)})
 	p.hub.publish(api.Message{Kind: api.MessageStatus})
 }
 

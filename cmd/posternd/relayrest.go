@@ -21,15 +21,9 @@ func newRelayRest() *cobra.Command {
 			"It opens no reader and no store, goes on where one line fails, and exits with 1 then.",
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
-			cfg, faults, err := config.Load(path)
+			cfg, err := loadConfig(path)
 			if err != nil {
-				return fmt.Errorf("%w: %w", errUsage, err)
-			}
-			if len(faults) > 0 {
-				for _, f := range faults {
-					fmt.Fprintln(os.Stderr, f)
-				}
-				return fmt.Errorf("%w: %s in %s", errUsage, count(len(faults), "fault"), path)
+				return err
 			}
 			if cfg.Board.Driver == config.Simulated {
 				return nil // its relays went with the daemon

@@ -49,17 +49,26 @@ type errAgain struct {
 
 func (e *errAgain) Error() string { return e.why }
 
-// runPanel runs the panel until a signal ends it.
-func runPanel(ctx context.Context, path string, log *slog.Logger) error {
+// loadConfig reads a configuration and prints its faults to stderr.
+func loadConfig(path string) (*config.Config, error) {
 	cfg, faults, err := config.Load(path)
 	if err != nil {
-		return fmt.Errorf("%w: %w", errUsage, err)
+		return nil, fmt.Errorf("%w: %w", errUsage, err)
+	}
+	for _, f := range faults {
+		fmt.Fprintln(os.Stderr, f)
 	}
 	if len(faults) > 0 {
-		for _, f := range faults {
-			fmt.Fprintln(os.Stderr, f)
-		}
-		return fmt.Errorf("%w: %s in %s", errUsage, count(len(faults), "fault"), path)
+		return nil, fmt.Errorf("%w: %s in %s", errUsage, count(len(faults), "fault"), path)
+	}
+	return cfg, nil
+}
+
+// runPanel runs the panel until a signal ends it.
+func runPanel(ctx context.Context, path string, log *slog.Logger) error {
+	cfg, err := loadConfig(path)
+	if err != nil {
+		return err
 	}
 	if ctx == nil {
 		ctx = context.Background()
@@ -120,7 +129,7 @@ func (s *supervisor) run(ctx context.Context, cfg *config.Config) error {
 			return err
 		case good != cfg:
 			s.log.Error("the new configuration does not run; back to the one before", "error", err)
-			first = []access.Event{{Type: access.PolicyRefused, Detail: clip(err.Error())}}
+			first = []access.Event{{Type: access.PolicyRefused, Detail: access.Clip(err.Error())}}
 			cfg = good
 			continue
 		}
@@ -187,13 +196,4 @@ func sameWiring(a, b *config.Config) bool {
 		return w
 	}
 	return reflect.DeepEqual(strip(a), strip(b))
-}
-
-// clip bounds a text for the journal.
-func clip(s string) string {
-	const most = 200
-	if len(s) > most {
-		s = s[:most]
-	}
-	return s
 }
