@@ -10,7 +10,7 @@ TOOL     := $(GO) tool -modfile=tools.mod
 ARCHES   := amd64 arm64 armv7 armv6
 FUZZTIME ?= 10s
 
-.PHONY: all run test test-broker test-postgres bench fuzz lint build bin clean $(addprefix build-,$(ARCHES))
+.PHONY: all run test test-broker test-postgres test-noise bench fuzz lint build bin clean $(addprefix build-,$(ARCHES))
 
 all: bin
 
@@ -33,6 +33,10 @@ test-broker:
 # Central's store on a real PostgreSQL, started for the test (apt package postgresql).
 test-postgres:
 	.ci/with-postgres $(GO) test -count=1 ./central/...
+
+# Ten million random pulse trains: no grant for a card that was not drawn.
+test-noise:
+	POSTERN_NOISE=10000000 $(GO) test -count=1 -run Noise -v ./wiegand
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./store ./access ./wiegand
