@@ -86,17 +86,18 @@ func newBootID() access.ID {
 // run brings the panel up and keeps it until ctx ends or a part of it fails.
 // reloads runs beside it and may end it.
 func (p *panel) run(ctx context.Context, reloads func(context.Context) error) error {
-	if err := os.MkdirAll(p.cfg.Panel.DataDir, 0o700); err != nil {
+	cfg := p.cfg // a reload may change p.cfg while this one runs
+	if err := os.MkdirAll(cfg.Panel.DataDir, 0o700); err != nil {
 		return fmt.Errorf("make data directory: %w", err)
 	}
-	board, sim, err := openBoard(p.cfg, p.log)
+	board, sim, err := openBoard(cfg, p.log)
 	if err != nil {
 		return err
 	}
 	defer board.Close()
 	p.board, p.sim = board, sim
 	p.ctl = controller.New(controller.Options{
-		Readers: readersOf(p.cfg, board), Doors: doorsOf(p.cfg, board), Inputs: inputsOf(p.cfg, board), Policy: p.cfg.Policy(),
+		Readers: readersOf(cfg, board), Doors: doorsOf(cfg, board), Inputs: inputsOf(cfg, board), Policy: cfg.Policy(),
 		Store: p.late, Clock: p.clock.now, Observer: p.hub, AtRest: board.Close, Log: p.log,
 		Search: p.search,
 	})
@@ -119,15 +120,15 @@ func (p *panel) run(ctx context.Context, reloads func(context.Context) error) er
 	server := p.server()
 	outer.Go(func() error { return server.Run(ctx) })
 	outer.Go(func() error {
-		return p.serve(ctx, "socket", server.Socket(), func() (net.Listener, error) { return api.ListenSocket(p.cfg.API.Socket) })
+		return p.serve(ctx, "socket", server.Socket(), func() (net.Listener, error) { return api.ListenSocket(cfg.API.Socket) })
 	})
-	if addr := p.cfg.API.Page; addr != "" {
+	if addr := cfg.API.Page; addr != "" {
 		outer.Go(func() error {
 			return p.serve(ctx, "page", server.Page(), func() (net.Listener, error) { return api.ListenPage(addr) })
 		})
 	}
 	p.ready.Store(true)
-	p.log.Info("panel is up", "system_id", p.cfg.Panel.SystemID, "doors", len(p.cfg.Doors), "readers", len(p.cfg.Readers))
+	p.log.Info("panel is up", "system_id", cfg.Panel.SystemID, "doors", len(cfg.Doors), "readers", len(cfg.Readers))
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
 	return outer.Wait()
 }
@@ -202,13 +203,14 @@ func (p *panel) openStore(ctx context.Context) (*store.Store, error) {
 }
 
 func (p *panel) tryStore(ctx context.Context) (*store.Store, store.Recovery, error) {
-	key, err := store.LoadDeviceKey(deviceKeyFile(p.cfg))
+	cfg := p.config()
+	key, err := store.LoadDeviceKey(deviceKeyFile(cfg))
 	if err != nil {
 		return nil, store.Recovery{}, fmt.Errorf("load device key: %w", err)
 	}
 	s, rec, err := store.Open(ctx, store.Options{
-		Dir: p.cfg.Panel.DataDir, DeviceKey: key, BootID: p.boot, Policy: p.cfg.Policy(), Matchers: p.cfg.Matchers(),
-		Keep: p.cfg.Journal.Keep, Cap: p.cfg.Journal.Cap, Now: time.Now, Check: checkInChild, Log: p.log,
+		Dir: cfg.Panel.DataDir, DeviceKey: key, BootID: p.boot, Policy: cfg.Policy(), Matchers: cfg.Matchers(),
+		Keep: cfg.Journal.Keep, Cap: cfg.Journal.Cap, Now: time.Now, Check: checkInChild, Log: p.log,
 	})
 	if err != nil {
 		return nil, rec, fmt.Errorf("open store: %w", err)
@@ -273,7 +275,8 @@ func (p *panel) keepLink(ctx context.Context, s *store.Store) error {
 }
 
 func (p *panel) newLink(s *store.Store) (*psync.Client, error) {
-	o, err := linkOptions(p.cfg)
+	cfg := p.config()
+	o, err := linkOptions(cfg)
 	if err != nil {
 		return nil, err
 	}
