@@ -78,19 +78,19 @@ func TestFullFile(t *testing.T) {
 			{
 				ID: "front", Technology: access.MC, Match: access.Full, Formats: []string{"W34", "raw32"}, Keypad: wiegand.FourBit,
 				D0: "GPIO17", D1: "GPIO27", Spare: []string{"GPIO5", "GPIO6"}, Pull: PullNone,
-				LED: "GPIO22", LEDActiveLow: true, Buzzer: "pinctrl-rp1:23", BuzzerActiveLow: true, Silence: 50 * time.Millisecond,
+				LED: "GPIO22", LEDActiveLow: true, Buzzer: "pinctrl-rp1:23", BuzzerActiveLow: true, Silence: 50 * time.Millisecond, Heartbeat: 10 * time.Second, HeartbeatBits: "10101010",
 				ByteOrder: wiegand.LSB, Part: wiegand.Whole, Indication: front,
 				Tamper: "pinctrl-rp1:24", TamperActive: Low, TamperPull: PullUp,
 			},
 			{
 				ID: "back", Match: access.Number, ByteOrder: wiegand.MSB, Part: wiegand.Whole, Formats: []string{"H10301", "Site36"},
-				D0: "GPIO12", D1: "GPIO13", Spare: []string{"GPIO19", "GPIO26"}, Pull: PullUp, Silence: 40 * time.Millisecond,
+				D0: "GPIO12", D1: "GPIO13", Spare: []string{"GPIO19", "GPIO26"}, Pull: PullUp, Silence: 40 * time.Millisecond, HeartbeatBits: "10101010",
 				Indication: shown, TamperActive: High,
 			},
 			{
 				ID: "store", Technology: access.MD, Match: access.Full, ByteOrder: wiegand.MSB, Part: wiegand.First4,
 				Formats: []string{"raw32"}, Keypad: wiegand.BufferedName, KeypadFacility: 200,
-				D0: "GPIO2", D1: "GPIO3", Spare: []string{"GPIO4", "GPIO7"}, Pull: PullUp, Silence: 40 * time.Millisecond,
+				D0: "GPIO2", D1: "GPIO3", Spare: []string{"GPIO4", "GPIO7"}, Pull: PullUp, Silence: 40 * time.Millisecond, HeartbeatBits: "10101010",
 				Indication: store, TamperActive: High,
 			},
 		},

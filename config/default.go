@@ -29,6 +29,8 @@ func DefaultReader() Reader {
 		Pull:         PullUp,
 		TamperActive: High,
 		Silence:      40 * time.Millisecond,
+
+		HeartbeatBits: "10101010",
 	}
 }
 

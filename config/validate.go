@@ -25,6 +25,8 @@ const (
 	maxDoors        = 64
 	maxSpare        = 8
 	maxFormats      = 16
+	minHeartbeat    = time.Second
+	maxHeartbeat    = time.Hour
 	minSilence      = 25 * time.Millisecond
 	maxSilence      = 250 * time.Millisecond
 	minDebounce     = 20 * time.Millisecond

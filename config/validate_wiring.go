@@ -22,6 +22,7 @@ func (v *checker) readers(c *Config) {
 		v.keypad(path, r, c)
 		v.ownIndication(path+".indication", r)
 		v.span(path+".silence", r.Silence, minSilence, maxSilence)
+		v.heartbeat(path, r, c)
 		if c.Board.Driver == Periph {
 			v.line(path+".d0", r.D0, "data line 0")
 			v.line(path+".d1", r.D1, "data line 1")
@@ -32,6 +33,29 @@ func (v *checker) readers(c *Config) {
 		}
 		if len(r.Spare) > maxSpare {
 			v.fault(path+".spare", "more than %d lines", maxSpare)
+		}
+	}
+}
+
+// heartbeat checks that a heartbeat passes for nothing else.
+func (v *checker) heartbeat(path string, r *Reader, c *Config) {
+	if r.Heartbeat == 0 {
+		return
+	}
+	v.span(path+".heartbeat", r.Heartbeat, minHeartbeat, maxHeartbeat)
+	b, err := wiegand.ParseBits(r.HeartbeatBits)
+	if err != nil {
+		v.fault(path+".heartbeat_bits", "%v", err)
+		return
+	}
+	if r.Keypad != "" && r.Keypad != wiegand.BufferedName && b.Len() == r.Keypad.Bits() {
+		if _, err := r.Keypad.Key(b); err == nil {
+			v.fault(path+".heartbeat_bits", "is a key of the keypad")
+		}
+	}
+	for _, f := range c.FormatsOf(r) {
+		if f.Len == b.Len() {
+			v.fault(path+".heartbeat_bits", "is as long as a card of %s", f.Name)
 		}
 	}
 }

@@ -74,6 +74,13 @@ type Reader struct {
 	// TamperActive, so that a cut wire reads as tampered. An open collector that is
 	// low when tampered needs "up", and a cut wire goes unseen.
 	TamperPull Pull `toml:"tamper_pull" oneof:",up,down,none"`
+	// Heartbeat is how often the reader sends a frame that says that it lives, 1s
+	// to 1h; default 0, it sends none. Of three that are missing in a row it is
+	// told that the reader is lost; with too short a time, for nothing.
+	Heartbeat time.Duration `toml:"heartbeat"`
+	// HeartbeatBits is that frame; default "10101010". It must be neither as long
+	// as a card nor a key of the keypad.
+	HeartbeatBits string `toml:"heartbeat_bits"`
 	// Silence ends a frame, 25ms to 250ms; default 40ms. Too short cuts the
 	// frames of slow readers, too long runs two cards into one.
 	Silence time.Duration `toml:"silence"`
@@ -95,6 +102,13 @@ func (r *Reader) Matcher() access.Matcher {
 // any other.
 func (r *Reader) Buffered() (wiegand.Buffered, bool) {
 	return wiegand.Buffered{Facility: uint64(r.KeypadFacility)}, r.Keypad == wiegand.BufferedName
+}
+
+// HeartbeatFrame gives the frame by which the reader says that it lives; false
+// when it sends none.
+func (r *Reader) HeartbeatFrame() (wiegand.Bits, bool) {
+	b, err := wiegand.ParseBits(r.HeartbeatBits)
+	return b, err == nil && r.Heartbeat > 0
 }
 
 // cardBits is how many bits of a serial number the reader sends; 0 for match =

@@ -120,6 +120,10 @@ type ReaderWiring struct {
 	Keypad   wiegand.Encoding  // "" for none
 	Buffered *wiegand.Buffered // a keypad that sends whole codes, nil for none
 	Tamper   Input             // nil for none
+	// Heartbeat is how often the reader sends Alive to say that it lives, 0 for
+	// one that does not.
+	Heartbeat time.Duration
+	Alive     wiegand.Bits
 }
 
 // DoorWiring is a door with its devices; Contact and REX may be nil.

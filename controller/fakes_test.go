@@ -316,7 +316,7 @@ func run(t *testing.T, f func(b *bench)) {
 				{ID: "front", Device: b.front, Formats: []wiegand.Format{raw40}, Matcher: em, Keypad: wiegand.FourBit, Tamper: b.tamper},
 				{ID: "lab", Device: b.lab, Formats: []wiegand.Format{raw40}, Matcher: em, Keypad: wiegand.EightBit},
 				{ID: "gate", Device: b.gate, Formats: []wiegand.Format{h10301}, Matcher: access.Matcher{Technology: access.EM, Match: access.Low24}, Buffered: &wiegand.Buffered{Facility: 255}},
-				{ID: "uid", Device: b.uid, Formats: []wiegand.Format{raw32}, Matcher: access.Matcher{Technology: access.MD, Match: access.High32}, Order: wiegand.LSB, Part: wiegand.First4},
+				{ID: "uid", Device: b.uid, Formats: []wiegand.Format{raw32}, Matcher: access.Matcher{Technology: access.MD, Match: access.High32}, Order: wiegand.LSB, Part: wiegand.First4, Heartbeat: 10 * time.Second, Alive: wiegand.NewBits(0xAA, 8)},
 			},
 			Doors: []DoorWiring{
 				{ID: "front", Lock: b.frontLock, Contact: b.contact, REX: b.rex},

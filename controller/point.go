@@ -63,9 +63,11 @@ type cardEntry struct {
 }
 
 func newPoint(c *Controller, w ReaderWiring) *point {
+	rules := wiegand.DefaultHealthRules()
+	rules.Heartbeat = w.Heartbeat
 	p := &point{
 		c: c, w: w, frames: make(chan seen, 64), entry: wiegand.NewEntry(0),
-		health: wiegand.NewHealth(c.mono(), wiegand.DefaultHealthRules()), searches: make(chan search, 1),
+		health: wiegand.NewHealth(c.mono(), rules), searches: make(chan search, 1),
 		tampers: make(chan bool, 16), stuck: make(chan heldLine, 16),
 	}
 	c.health[w.ID] = p.health.Report()
@@ -185,6 +187,10 @@ func (p *point) giveUp() {
 
 // frame is one frame: a key of the keypad, a card, or noise.
 func (p *point) frame(ctx context.Context, f wiegand.Frame) {
+	if p.w.Heartbeat > 0 && f.Bits == p.w.Alive && !f.Noise() {
+		p.healthy(p.health.Heartbeat(p.c.mono()))
+		return
+	}
 	if p.w.Keypad != "" && f.Pulses == p.w.Keypad.Bits() {
 		p.key(ctx, f)
 		return

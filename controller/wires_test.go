@@ -272,6 +272,35 @@ func TestStuckLine(t *testing.T) {
 	})
 }
 
+// Heartbeats are no cards and no noise, and a reader whose heartbeats stop is
+// lost until they come back.
+func TestHeartbeat(t *testing.T) {
+	run(t, func(b *bench) {
+		alive := wiegand.NewBits(0xAA, 8)
+		for range 5 {
+			b.send(b.uid, alive)
+			b.pass(10 * time.Second)
+		}
+		if h := b.c.Health("uid"); h.State != wiegand.HealthOK {
+			t.Fatalf("health %+v with heartbeats", h)
+		}
+		if seen := b.obs.sightings(); len(seen) != 0 || len(b.obs.take()) != 0 {
+			t.Errorf("a heartbeat is shown or journalled: %+v", seen)
+		}
+		b.pass(5 * time.Minute)
+		if h := b.c.Health("uid"); h.State != wiegand.HealthLost || !strings.Contains(h.Reason, "no heartbeat") {
+			t.Fatalf("health %+v without heartbeats", h)
+		}
+		for range 3 {
+			b.send(b.uid, alive)
+			b.pass(10 * time.Second)
+		}
+		if h := b.c.Health("uid"); h.State != wiegand.HealthOK {
+			t.Errorf("health %+v after they came back", h)
+		}
+	})
+}
+
 // A card held to a reader that reads it again and again is one card.
 func TestHeldCard(t *testing.T) {
 	run(t, func(b *bench) {

@@ -114,6 +114,9 @@ func readersOf(cfg *config.Config, b *hal.Board) []controller.ReaderWiring {
 		if k, ok := r.Buffered(); ok {
 			w.Keypad, w.Buffered = "", &k
 		}
+		if alive, ok := r.HeartbeatFrame(); ok {
+			w.Heartbeat, w.Alive = r.Heartbeat, alive
+		}
 		// A nil *hal.Input must not become an Input that is not nil.
 		if in := b.Tamper(r.ID); in != nil {
 			w.Tamper = in
