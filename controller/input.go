@@ -10,19 +10,18 @@ import (
 	"postern/access"
 )
 
-// watch hands an input's levels on for as long as it lives. A fault is told once
-// and tried again: it must not take a door down. After it comes the level that
-// the line has then.
-func (c *Controller) watch(ctx context.Context, in Input, log *slog.Logger, tell func(active, first bool), fault func(error)) error {
-	first, faulty := true, false
+// follow hands on what a device gives for as long as it lives. A fault is told
+// once and tried again: it must not take a door down.
+func follow[T any](ctx context.Context, log *slog.Logger, next func(context.Context) (T, error), tell func(T), fault func(error)) error {
+	faulty := false
 	for {
-		active, err := in.Next(ctx)
+		v, err := next(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case err != nil:
 			if !faulty {
-				log.Error("read input", "error", err)
+				log.Error("read device", "error", err)
 				fault(err)
 			}
 			faulty = true
@@ -34,9 +33,19 @@ func (c *Controller) watch(ctx context.Context, in Input, log *slog.Logger, tell
 			}
 			continue
 		}
-		tell(active, first)
-		first, faulty = false, false
+		faulty = false
+		tell(v)
 	}
+}
+
+// watch follows an input. After a fault comes the level that the line has then;
+// first marks the level at the start alone.
+func (c *Controller) watch(ctx context.Context, in Input, log *slog.Logger, tell func(active, first bool), fault func(error)) error {
+	first := true
+	return follow(ctx, log, in.Next, func(active bool) {
+		tell(active, first)
+		first = false
+	}, fault)
 }
 
 // input runs one auxiliary input.

@@ -3,9 +3,7 @@ package controller
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"time"
 
@@ -91,33 +89,15 @@ func (p *point) run(ctx context.Context) error {
 // read hands frames on. A reader that faults is told once and tried again.
 func (p *point) read(ctx context.Context) error {
 	log := p.c.opts.Log.With("reader", p.w.ID)
-	faulty := false
-	for {
-		f, err := p.w.Device.Read(ctx)
-		switch {
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case err != nil:
-			if !faulty {
-				log.Error("read reader", "error", err)
-				p.c.Note(access.Event{Type: access.ReaderFault, Detail: access.Clip(p.w.ID + ": " + err.Error())})
-			}
-			faulty = true
-			if errors.Is(err, os.ErrClosed) {
-				return nil
-			}
-			if !sleep(ctx, time.Second) {
-				return ctx.Err()
-			}
-			continue
-		}
-		faulty = false
+	return follow(ctx, log, p.w.Device.Read, func(f wiegand.Frame) {
 		select {
 		case p.frames <- seen{f, p.c.mono()}:
 		default:
 			log.Warn("frame dropped: decisions wait for the store")
 		}
-	}
+	}, func(err error) {
+		p.c.Note(access.Event{Type: access.ReaderFault, Detail: access.Clip(p.w.ID + ": " + err.Error())})
+	})
 }
 
 func (p *point) loop(ctx context.Context) error {

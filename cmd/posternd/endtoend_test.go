@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -221,6 +222,48 @@ func TestEndToEndDamagedStore(t *testing.T) {
 		return nil
 	})
 	before := len(s.localEvents())
+	s.do("sim", "badge", "--reader", "front", "--identification", card)
+	s.wantLocal(before+1, 102)
+}
+
+// Damage that is met while the panel runs: the doors deny, and the panel checks
+// its store and starts anew by itself.
+func TestEndToEndDamagedWhileRunning(t *testing.T) {
+	s := newSite(t)
+	a := s.addCard(card)
+	s.wantStatus(a.ID, "Applied")
+	f, err := os.OpenFile(filepath.Join(s.dir, "data", "keys.db"), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The pages after the two headers, which the daemon has mapped.
+	page := bytes.Repeat([]byte{0x55}, 4096)
+	for at := int64(2 * 4096); at < info.Size(); at += 4096 {
+		if _, err := f.WriteAt(page, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := len(s.localEvents())
+	s.do("sim", "badge", "--reader", "front", "--identification", card)
+	s.eventually("the badge is journalled", func() error {
+		out, code := s.cli("events", "--limit", "1000")
+		if code != 0 || !strings.Contains(out, "StoreFault") {
+			return fmt.Errorf("exit code %d, %d events before: %s", code, before, out)
+		}
+		return nil
+	})
+	s.eventually("the key comes back", func() error {
+		if out, code := s.cli("keys", "list"); code != 0 || !strings.Contains(out, a.ID) {
+			return fmt.Errorf("exit code %d: %s", code, out)
+		}
+		return nil
+	})
+	before = len(s.localEvents())
 	s.do("sim", "badge", "--reader", "front", "--identification", card)
 	s.wantLocal(before+1, 102)
 }

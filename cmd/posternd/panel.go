@@ -113,7 +113,16 @@ func (p *panel) run(ctx context.Context, reloads func(context.Context) error) er
 	doorsDone := make(chan struct{})
 	outer, ctx := errgroup.WithContext(ctx)
 	outer.Go(func() error { defer close(doorsDone); return p.ctl.Run(ctx) })
-	outer.Go(func() error { return p.keepStore(ctx, storeCtx) })
+	outer.Go(func() error {
+		s, err := p.openStore(ctx)
+		if err != nil {
+			return err // only when ctx ended
+		}
+		// Beside keepStore, not inside it: it ends after the doors, and the doors
+		// end when keepStore gives a damaged store up.
+		outer.Go(func() error { return s.Run(storeCtx) })
+		return p.keepStore(ctx, s)
+	})
 	outer.Go(func() error { <-doorsDone; stopStore(); return nil })
 	outer.Go(func() error { return reloads(ctx) })
 	outer.Go(func() error { return p.watchdog(ctx) })
@@ -130,7 +139,11 @@ func (p *panel) run(ctx context.Context, reloads func(context.Context) error) er
 	p.ready.Store(true)
 	p.log.Info("panel is up", "system_id", cfg.Panel.SystemID, "doors", len(cfg.Doors), "readers", len(cfg.Readers))
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
-	return outer.Wait()
+	err = outer.Wait()
+	if s := p.late.get(); s != nil {
+		s.Close()
+	}
+	return err
 }
 
 // watchdog feeds systemd's watchdog while every door answers.
@@ -158,16 +171,10 @@ func (p *panel) watchdog(ctx context.Context) error {
 	}
 }
 
-// keepStore opens the store, runs it and the link to central, and gives the
-// store up when it turns out damaged. Doors run without it meanwhile.
-func (p *panel) keepStore(ctx, storeCtx context.Context) error {
-	s, err := p.openStore(ctx)
-	if err != nil {
-		return err // only when ctx ended
-	}
-	defer s.Close()
+// keepStore gives the doors a store that was opened, runs the link to central,
+// and gives the store up when it turns out damaged.
+func (p *panel) keepStore(ctx context.Context, s *store.Store) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return s.Run(storeCtx) })
 	p.clock.load(s)
 	p.late.set(s)
 	g.Go(func() error { return p.clock.run(ctx, s) })
