@@ -1,5 +1,7 @@
 package access
 
+import "fmt"
+
 // DoorMode is what a door is set to, in the words of ONVIF's Door Control
 // service.
 type DoorMode uint8
@@ -21,6 +23,16 @@ var doorModeNames = [...]string{"Locked", "Unlocked", "Accessed", "Blocked", "Lo
 
 // String gives the mode's name.
 func (m DoorMode) String() string { return wordOf(doorModeNames[:], m) }
+
+// ParseDoorMode reads the name of a mode that a door can be set to.
+func ParseDoorMode(s string) (DoorMode, error) {
+	for i, n := range doorModeNames {
+		if m := DoorMode(i); n == s && m != Accessed {
+			return m, nil
+		}
+	}
+	return 0, fmt.Errorf("unknown door mode %.16q (one of Locked, Unlocked, Blocked, LockedDown, LockedOpen)", s)
+}
 
 // suspends reports whether the mode holds back every cause but REX and fire.
 func (m DoorMode) suspends() bool { return m == Blocked || m == LockedDown }

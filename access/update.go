@@ -140,7 +140,29 @@ type StatusRow struct {
 	Oldest  uint64 // oldest row still held
 	Epoch   uint64
 	Results []Result // at most MaxRowResults
+
+	// A snapshot's results come in rows 1 … Of, which list the failed alone;
+	// zeros in all other rows.
+	Snapshot ID
+	Revision uint64 // of the snapshot
+	Part, Of uint64
 }
+
+// Snapshot names all keys of a panel as they are at one revision. Its data is
+// cut into Chunks pieces of ChunkSize bytes, the last one shorter.
+type Snapshot struct {
+	ID       ID
+	Epoch    uint64
+	Revision uint64
+	Digest   Digest
+	Count    uint64   // keys
+	Bytes    int64    // of the data
+	Chunks   int      // pieces
+	SHA256   [32]byte // of the data
+}
+
+// ChunkSize is the size of a snapshot's chunks, in bytes.
+const ChunkSize = 64 << 10
 
 // MaxRowResults bounds a StatusRow.
 const MaxRowResults = 500

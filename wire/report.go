@@ -9,6 +9,10 @@ import (
 
 // Statuses is one row of a panel's status outbox: the results of one commit.
 // Rows have one sequence over all boots; each keeps the boot that wrote it.
+//
+// After a snapshot its results come in rows that carry SnapshotID and are
+// numbered Part 1 … Of: they list the failed keys alone, possibly none, and when
+// all parts are there every key of the snapshot that is not listed is applied.
 type Statuses struct {
 	BootID  access.ID `json:"boot_id"`
 	Seq     uint64    `json:"seq"`
@@ -16,6 +20,11 @@ type Statuses struct {
 	Oldest  uint64    `json:"oldest"` // oldest row still held
 	Epoch   uint64    `json:"epoch"`
 	Results []Result  `json:"results"`
+
+	SnapshotID access.ID `json:"snapshot_id,omitzero"`
+	Revision   uint64    `json:"revision,omitempty"` // of the snapshot
+	Part       uint64    `json:"part,omitempty"`
+	Of         uint64    `json:"of,omitempty"`
 }
 
 // Result is how one revision ended.
@@ -55,12 +64,18 @@ func (s *Statuses) check() error {
 	if err := checkRow(s.BootID, s.Seq, s.After, s.Oldest); err != nil {
 		return err
 	}
-	if len(s.Results) == 0 || len(s.Results) > MaxResults {
+	snapshot := !s.SnapshotID.IsZero()
+	if snapshot != (s.Of > 0) || snapshot != (s.Revision > 0) || s.Part > s.Of || snapshot && s.Part == 0 {
+		return &FieldError{"part", "snapshot_id, revision, part and of belong together"}
+	}
+	if len(s.Results) == 0 && !snapshot || len(s.Results) > MaxResults {
 		return &FieldError{"results", fmt.Sprintf("want 1 to %d of them", MaxResults)}
 	}
 	for i, r := range s.Results {
 		failed := r.Result == ResultFailed
 		switch {
+		case snapshot && !failed:
+			return &FieldError{fmt.Sprintf("results[%d].result", i), "a snapshot's rows list the failed alone"}
 		case r.Revision == 0 || r.ID.IsZero():
 			return &FieldError{fmt.Sprintf("results[%d]", i), "names no revision and id"}
 		case !failed && r.Result != ResultApplied:

@@ -71,17 +71,45 @@ type Reported struct {
 	Revision uint64        `json:"revision"`
 	Digest   access.Digest `json:"digest"`
 	Count    uint64        `json:"count"`
+	Policy   Version       `json:"policy"` // in force; zero is the panel's own first policy
+	Modes    Version       `json:"modes"`  // of the door modes in force; zero is none
+	// Unsigned says that the panel takes what nobody signed.
+	Unsigned bool `json:"unsigned,omitempty"`
+	// PINKeyLost says that PINs and codes can't be compared any more, as the
+	// panel's device key is another one: it needs a snapshot.
+	PINKeyLost bool `json:"pin_key_lost,omitempty"`
+}
+
+// Version is where a replaced-whole document stands; versions are ordered by
+// epoch, then revision.
+type Version struct {
+	Epoch    uint64 `json:"epoch"`
+	Revision uint64 `json:"revision"`
+}
+
+// Above reports whether v is newer than other.
+func (v Version) Above(other Version) bool {
+	return v.Epoch > other.Epoch || v.Epoch == other.Epoch && v.Revision > other.Revision
 }
 
 // Need asks for what the panel lacks.
 type Need struct {
 	Epoch        uint64 `json:"epoch"`
 	HaveRevision uint64 `json:"have_revision"`
-	Want         string `json:"want"` // "delta"
+	Want         string `json:"want"` // "delta" or "snapshot"
+	// SnapshotID and Chunks name what lacks of a snapshot that has begun to
+	// arrive, at most MaxNeedChunks chunks, ascending; without them the panel
+	// wants the present snapshot's manifest.
+	SnapshotID access.ID `json:"snapshot_id,omitzero"`
+	Chunks     []int     `json:"chunks,omitempty"`
 }
 
-// WantDelta asks for the revisions after HaveRevision.
-const WantDelta = "delta"
+// What a panel may need.
+const (
+	WantDelta     = "delta"    // the revisions after HaveRevision
+	WantSnapshot  = "snapshot" // all keys at once
+	MaxNeedChunks = 64
+)
 
 // Ack confirms rows up to and including Through.Seq; what is nil is not
 // confirmed.
@@ -172,8 +200,18 @@ func (r *Reported) check() error {
 }
 
 func (n *Need) check() error {
-	if n.Want != WantDelta {
-		return &FieldError{"want", `unknown (want "delta")`}
+	switch {
+	case n.Want != WantDelta && n.Want != WantSnapshot:
+		return &FieldError{"want", `unknown (want "delta" or "snapshot")`}
+	case len(n.Chunks) > MaxNeedChunks:
+		return &FieldError{"chunks", fmt.Sprintf("are more than %d", MaxNeedChunks)}
+	case len(n.Chunks) > 0 && (n.SnapshotID.IsZero() || n.Want != WantSnapshot):
+		return &FieldError{"snapshot_id", "is missing, or want is not snapshot"}
+	}
+	for i, c := range n.Chunks {
+		if c < 0 || i > 0 && c <= n.Chunks[i-1] {
+			return &FieldError{"chunks", "are not ascending numbers from 0"}
+		}
 	}
 	return nil
 }
