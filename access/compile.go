@@ -2,7 +2,6 @@ package access
 
 import (
 	"fmt"
-	"slices"
 	"time"
 )
 
@@ -73,8 +72,10 @@ func (c *compiler) schedules() {
 		ScheduleNever:  {ID: ScheduleNever, Name: ScheduleNever},
 	}
 	c.size("schedule", len(p.Schedules), maxEntries)
+	kinds := c.kinds()
 	for i := range p.Schedules {
 		s, path := &p.Schedules[i], fmt.Sprintf("schedule[%d]", i)
+		s.holidays = p.Holidays
 		if s.ID == ScheduleAlways || s.ID == ScheduleNever {
 			c.fault(path+".id", "%q is built in", s.ID)
 			continue
@@ -82,12 +83,16 @@ func (c *compiler) schedules() {
 		if c.id(path, s.ID, p.schedules[s.ID] != nil) {
 			p.schedules[s.ID] = s
 		}
+		c.name(path+".name", s.Name)
 		c.intervals(path, s)
+		c.holidayRules(path, s, kinds)
+		c.specialDays(path, s)
+		c.validity(path, s)
 	}
 }
 
 func (c *compiler) intervals(path string, s *Schedule) {
-	if len(s.Intervals) == 0 && !s.Always {
+	if len(s.Intervals) == 0 && s.Fixed() && !s.Always {
 		c.fault(path+".intervals", "a schedule needs an interval (use the built-in %q for none)", ScheduleNever)
 	}
 	c.size(path+".intervals", len(s.Intervals), maxIntervals)
@@ -96,12 +101,23 @@ func (c *compiler) intervals(path string, s *Schedule) {
 		if iv.Days == 0 {
 			c.fault(path+".days", "names no day")
 		}
-		if iv.From == iv.To {
-			c.fault(path+".to", "ends when it starts (a whole day is 00:00 to 24:00)")
-		}
-		if iv.From == 24*60 {
-			c.fault(path+".from", "24:00 is an end only")
-		}
+		c.span(path, Span{iv.From, iv.To})
+	}
+}
+
+func (c *compiler) spans(path string, spans []Span) {
+	c.size(path, len(spans), maxIntervals)
+	for i, s := range spans {
+		c.span(fmt.Sprintf("%s[%d]", path, i), s)
+	}
+}
+
+func (c *compiler) span(path string, s Span) {
+	if s.From == s.To {
+		c.fault(path+".to", "ends when it starts (a whole day is 00:00 to 24:00)")
+	}
+	if s.From == 24*60 {
+		c.fault(path+".from", "24:00 is an end only")
 	}
 }
 
@@ -114,6 +130,7 @@ func (c *compiler) doors() {
 		if c.id(path, d.ID, p.doors[d.ID] != nil) {
 			p.doors[d.ID] = d
 		}
+		c.name(path+".name", d.Name)
 		t := d.Times
 		c.duration(path+".times.strike", t.Strike, time.Millisecond)
 		c.duration(path+".times.extended", t.Extended, t.Strike)
@@ -121,6 +138,7 @@ func (c *compiler) doors() {
 		c.duration(path+".times.held_warning", t.HeldWarning, time.Second)
 		c.duration(path+".times.held_alarm", t.HeldAlarm, t.HeldWarning)
 		c.duration(path+".times.shunt_after", t.ShuntAfter, 0)
+		c.unlock(path, d)
 	}
 }
 
@@ -140,6 +158,7 @@ func (c *compiler) points() {
 		if c.id(path, a.ID, p.points[a.ID] != nil) {
 			p.points[a.ID] = a
 		}
+		c.name(path+".name", a.Name)
 		if p.doors[a.Door] == nil {
 			c.fault(path+".door", "no door has the id %.70q", a.Door)
 		}
@@ -149,12 +168,14 @@ func (c *compiler) points() {
 			c.fault(path+".reader", "reader %q serves another access point already", a.Reader)
 		}
 		readers[a.Reader] = true
-		if a.Mode.String() == "?" {
-			c.fault(path+".mode", "is missing (one of card, code, card_or_code, card_and_pin)")
+		c.mode(path+".mode", a, a.Mode)
+		c.size(path+".modes", len(a.Modes), maxIntervals)
+		for j, m := range a.Modes {
+			path := fmt.Sprintf("%s.modes[%d]", path, j)
+			c.scheduleID(path+".schedule", m.Schedule)
+			c.mode(path+".mode", a, m.Mode)
 		}
-		if !p.Codes.Enabled && a.Mode == ModeCode {
-			c.fault(path+".mode", "takes codes only, and codes are off")
-		}
+		c.people(path, a)
 	}
 }
 
@@ -187,15 +208,34 @@ func (c *compiler) grant(path string, g Grant) {
 		c.fault(path+".access_points", "names no access point")
 	}
 	c.size(path+".access_points", len(g.Points), maxEntries)
+	seen := make(map[string]bool, len(g.Points))
 	for k, id := range g.Points {
 		if c.p.points[id] == nil {
 			c.fault(fmt.Sprintf("%s.access_points[%d]", path, k), "no access point has the id %.70q", id)
 		}
-		if slices.Index(g.Points, id) < k {
-			c.fault(fmt.Sprintf("%s.access_points[%d]", path, k), "%q is named twice", id)
+		if seen[id] {
+			c.fault(fmt.Sprintf("%s.access_points[%d]", path, k), "%.70q is named twice", id)
 		}
+		seen[id] = true
 	}
-	if c.p.schedules[g.Schedule] == nil {
-		c.fault(path+".schedule", "no schedule has the id %.70q", g.Schedule)
+	c.scheduleID(path+".schedule", g.Schedule)
+}
+
+func (c *compiler) scheduleID(path, id string) {
+	if c.p.schedules[id] == nil {
+		c.fault(path, "no schedule has the id %.70q", id)
+	}
+}
+
+func (c *compiler) mode(path string, a *AccessPoint, m PointMode) {
+	switch {
+	case m.String() == "?":
+		c.fault(path, "is missing (%s)", modesWanted)
+	case m == ModeCode && !c.p.Codes.Enabled:
+		c.fault(path, "takes codes only, and codes are off")
+	case m.NeedsKeypad() && a.NoKeypad:
+		c.fault(path, "%s needs a keypad, and reader %q has none", m, a.Reader)
+	case m == ModeUnlocked && len(c.p.Interlocked(a.Door)) > 0:
+		c.fault(path, "unlocks door %q, which is interlocked", a.Door)
 	}
 }

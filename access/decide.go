@@ -1,30 +1,39 @@
 package access
 
-import "slices"
+import (
+	"fmt"
+	"time"
+)
 
 // PINEntry says how far the PIN of a card + PIN entry has come.
 type PINEntry uint8
 
 // The states of a PIN entry.
 const (
-	PINNone  PINEntry = iota // not yet asked for or typed
-	PINRight                 // compared, in constant time, and right
-	PINWrong                 // compared and wrong
+	PINNone   PINEntry = iota // not yet asked for or typed
+	PINRight                  // compared, in constant time, and right
+	PINWrong                  // compared and wrong
+	PINDuress                 // compared, and right as DuressFor of what was typed
 )
 
 // Query is everything that a decision depends on.
 type Query struct {
-	Clock      Clock
-	Policy     *Policy
-	Point      *AccessPoint
-	DoorMode   DoorMode
-	Kind       CredentialKind
-	Keys       []Key // those with the credential that count at the doors
-	PIN        PINEntry
-	KeyLocked  bool // the key's PIN is locked out
-	PadLocked  bool // the access point's keypad is locked out
-	Passback   bool // anti-passback refuses (by the caller's areas)
-	SecondWant bool // a second person or an escort is missing
+	Clock     Clock
+	Mono      time.Duration // monotonic, for what lasts over a few badges
+	Policy    *Policy
+	Point     *AccessPoint
+	DoorMode  DoorMode
+	Kind      CredentialKind
+	Keys      []Key // those with the credential that count at the doors
+	PIN       PINEntry
+	KeyLocked bool // the key's PIN is locked out
+	PadLocked bool // the access point's keypad is locked out
+
+	Place     Place         // where the only key's Holder is known to be
+	Pair      Pair          // the Decision.Pair of the access point before
+	Busy      []string      // doors that are open or released now
+	FirstCard time.Time     // the door's latest Decision.FirstCardUntil
+	Away      time.Duration // since central was last heard of; restarts must not shorten it
 }
 
 // Decision is the answer to a Query.
@@ -36,117 +45,107 @@ type Decision struct {
 	// CountPad and CountKey say that a wrong entry is to be counted against
 	// the keypad and against the key, and committed before it is answered.
 	CountPad, CountKey bool
+
+	// Who is granted, and With who was waiting and goes along; zero for nobody.
+	// Once the door was opened, both move into the access point's To.
+	Who, With ID
+	Extended  bool // the door is released for the extended time
+	// Duress asks for a silent Duress event beside this one. Nothing at the door,
+	// and nothing that is shown on the panel, may tell it from any other.
+	Duress   bool
+	Violated bool // soft anti-passback was: PassbackViolated
+	// FirstCardUntil is until when this grant unlocks the door by its schedule,
+	// zero where it does not: FirstCardCame, and Query.FirstCard from now on.
+	FirstCardUntil time.Time
+	// Pair is what the access point has to remember, whatever the answer.
+	Pair Pair
 }
 
 // Granted reports whether the door is to be released.
 func (d Decision) Granted() bool { return !d.WantPIN && d.Type >= 100 && d.Type < 200 }
 
 // Decide answers a credential at an access point. The first rule that applies
-// is the answer, in the order of the steps below; the order is part of the
+// is the answer, in the order of the rules below; the order is part of the
 // contract, as it says what a person at the door and an operator get to know.
-func Decide(q Query) Decision {
-	if d, done := decideBeforeKey(q); done {
-		return d
-	}
-	k := &q.Keys[0]
-	if d, done := decideKey(q, k); done {
-		return d
-	}
-	if q.Passback {
-		return Decision{Type: Denied, Reason: ReasonPassback, Key: k}
-	}
-	if q.SecondWant {
-		return Decision{Type: Denied, Reason: ReasonSecondPerson, Key: k}
-	}
-	if q.Point.Mode == ModeCardAndPIN && k.Options&PINExempt == 0 {
-		return decidePIN(q, k)
-	}
-	if q.Kind == CodeKind {
-		return Decision{Type: GrantedCode, Key: k}
-	}
-	return Decision{Type: GrantedCard, Key: k}
+func Decide(q Query) Decision { return decide(q, nil) }
+
+// Explain decides as Decide does, and tells how that came about.
+func Explain(q Query) (Decision, Trace) {
+	var t Trace
+	d := decide(q, &t)
+	return d, t
 }
 
-// decideBeforeKey is the part that needs no key: the door, the keypad's
-// lockout, the mode, and whether there is exactly one key.
-func decideBeforeKey(q Query) (Decision, bool) {
-	code := q.Kind == CodeKind
-	switch {
-	case q.DoorMode == LockedDown:
-		return Decision{Type: Denied, Reason: ReasonLockedDown}, true
-	case q.DoorMode == Blocked:
-		return Decision{Type: Denied, Reason: ReasonBlocked}, true
-	case code && q.PadLocked:
-		return Decision{Type: Denied, Reason: ReasonLockedOut}, true
-	case !q.Point.Mode.Takes(q.Kind):
-		return Decision{Type: Denied, Reason: ReasonWrongMode}, true
-	case len(q.Keys) == 0:
-		return Decision{Type: DeniedUnknown, CountPad: code}, true
-	case len(q.Keys) > 1:
-		return Decision{Type: Denied, Reason: ReasonAmbiguous}, true
-	}
-	return Decision{}, false
+// rule is one step of a decision. Its judge reports whether it is the answer,
+// which then stands in judging.d.
+type rule struct {
+	number int
+	name   string
+	judge  func(*judging) bool
 }
 
-// decideKey is the part that is about one key: its state, window and levels.
-func decideKey(q Query, k *Key) (Decision, bool) {
-	switch k.State {
-	case Blacklisted:
-		return Decision{Type: DeniedBlacklisted, Key: k}, true
-	case Enabled:
-	default:
-		return Decision{Type: DeniedDisabled, Key: k}, true
-	}
-	window := q.Clock.within(k.ValidFrom, k.ValidTo)
-	if window == no {
-		return Decision{Type: DeniedOutside, Key: k}, true
-	}
-	has, open := authorized(q, k)
-	switch {
-	case !has:
-		return Decision{Type: DeniedNoLevel, Key: k}, true
-	case open == no:
-		return Decision{Type: DeniedSchedule, Key: k}, true
-	case open == unknown || window == unknown:
-		return Decision{Type: Denied, Reason: ReasonClockUntrusted, Key: k}, true
-	}
-	return Decision{}, false
+// The rules in their order. What a rule may rely on is what those before it found.
+var rules = [...]rule{
+	{1, "door", (*judging).door},
+	{2, "keypad lockout", (*judging).keypadLockout},
+	{3, "mode", (*judging).mode},
+	{4, "key", (*judging).key},
+	{5, "state", (*judging).state},
+	{6, "validity", (*judging).validity},
+	{7, "level", (*judging).level},
+	{8, "clock", (*judging).clock},
+	{8, "central", (*judging).central},
+	{9, "anti-passback", (*judging).passback},
+	{9, "second person", (*judging).secondPerson},
+	{9, "interlock", (*judging).interlock},
+	{10, "PIN", (*judging).pin},
+	{11, "grant", (*judging).grant},
 }
 
-// authorized finds whether one of the key's levels has the access point, and
-// whether one that does is open now.
-func authorized(q Query, k *Key) (has bool, open verdict) {
-	for _, id := range k.Levels {
-		l := q.Policy.Level(id)
-		if l == nil {
-			continue
+// judging is a decision on its way.
+type judging struct {
+	q     Query
+	k     *Key        // the only key, from the rule "key" on
+	modes []PointMode // those that the access point can be in
+	d     Decision
+
+	window, open verdict
+	violated     bool // soft anti-passback
+
+	traced  bool
+	outcome Outcome // of the rule at hand
+	text    string
+}
+
+func decide(q Query, t *Trace) Decision {
+	j := judging{q: q, modes: q.Policy.PointModes(q.Point, q.Clock), traced: t != nil}
+	j.d.Pair = q.Pair
+	for _, r := range rules {
+		j.outcome, j.text = OutcomePassed, ""
+		answered := r.judge(&j)
+		if t != nil {
+			if answered {
+				j.outcome = OutcomeAnswer
+			}
+			t.Steps = append(t.Steps, Step{r.number, r.name, j.outcome, j.text})
 		}
-		for _, g := range l.Grants {
-			if !slices.Contains(g.Points, q.Point.ID) {
-				continue
-			}
-			has = true
-			switch q.Clock.inside(q.Policy.Schedule(g.Schedule), q.Policy.Location) {
-			case yes:
-				return true, yes
-			case unknown:
-				open = unknown
-			}
+		if answered {
+			break
 		}
 	}
-	return has, open
+	return j.d
 }
 
-func decidePIN(q Query, k *Key) Decision {
-	switch {
-	case !k.HasPIN:
-		return Decision{Type: DeniedNoPIN, Key: k}
-	case q.KeyLocked || q.PadLocked:
-		return Decision{Type: Denied, Reason: ReasonLockedOut, Key: k}
-	case q.PIN == PINWrong:
-		return Decision{Type: Denied, Reason: ReasonWrongPIN, Key: k, CountKey: true, CountPad: true}
-	case q.PIN == PINRight:
-		return Decision{Type: GrantedCardPIN, Key: k}
+// say is what the rule at hand found, in words, where somebody asked for them.
+func (j *judging) say(format string, args ...any) {
+	if j.traced {
+		j.text = fmt.Sprintf(format, args...)
 	}
-	return Decision{Key: k, WantPIN: true}
+}
+
+// deny makes a denial the answer.
+func (j *judging) deny(t EventType, r Reason, format string, args ...any) bool {
+	j.d.Type, j.d.Reason = t, r
+	j.say(format, args...)
+	return true
 }

@@ -69,14 +69,19 @@ func TestDecide(t *testing.T) {
 		{"untrusted clock that knows no time, no window", "", func(q *Query) { q.Clock = Clock{Now: noon, State: ClockUntrusted, Grace: UntrustedGrace} }, []Key{key(nil)}, Decision{Type: GrantedCard}},
 		{"untrusted clock, no level anyway", "", func(q *Query) { q.Clock = untrusted }, []Key{key(func(k *Key) { k.ValidTo = noon.Add(time.Hour); k.Levels = nil })}, Decision{Type: DeniedNoLevel}},
 		{"holdover is believed", "", func(q *Query) { q.Clock.State = ClockHoldover }, []Key{key(func(k *Key) { k.Levels = []ID{{2}} })}, Decision{Type: GrantedCard}},
-		{"passback", "", func(q *Query) { q.Passback = true }, []Key{key(nil)}, Decision{Type: Denied, Reason: ReasonPassback}},
-		{"second person", "", func(q *Query) { q.SecondWant = true }, []Key{key(nil)}, Decision{Type: Denied, Reason: ReasonSecondPerson}},
 		{"no PIN set", "lab", nil, []Key{key(nil)}, Decision{Type: DeniedNoPIN}},
 		{"PIN wanted", "lab", nil, []Key{key(func(k *Key) { k.HasPIN = true })}, Decision{WantPIN: true}},
 		{"PIN right", "lab", func(q *Query) { q.PIN = PINRight }, []Key{key(func(k *Key) { k.HasPIN = true })}, Decision{Type: GrantedCardPIN}},
 		{"PIN wrong", "lab", func(q *Query) { q.PIN = PINWrong }, []Key{key(func(k *Key) { k.HasPIN = true })}, Decision{Type: Denied, Reason: ReasonWrongPIN, CountKey: true, CountPad: true}},
 		{"key locked out, even when right", "lab", func(q *Query) { q.PIN = PINRight; q.KeyLocked = true }, []Key{key(func(k *Key) { k.HasPIN = true })}, Decision{Type: Denied, Reason: ReasonLockedOut}},
 		{"keypad locked out for PINs", "lab", func(q *Query) { q.PIN = PINRight; q.PadLocked = true }, []Key{key(func(k *Key) { k.HasPIN = true })}, Decision{Type: Denied, Reason: ReasonLockedOut}},
+		{"duress", "lab", func(q *Query) { q.PIN = PINDuress; p.Duress = true }, []Key{key(func(k *Key) { k.HasPIN = true })}, Decision{Type: GrantedCardPIN, Duress: true}},
+		{"duress where it is off", "lab", func(q *Query) { q.PIN = PINDuress; p.Duress = false }, []Key{key(func(k *Key) { k.HasPIN = true })}, Decision{Type: Denied, Reason: ReasonWrongPIN, CountKey: true, CountPad: true}},
+		{"extended", "", nil, []Key{key(func(k *Key) { k.Options = Extended })}, Decision{Type: GrantedCard, Extended: true}},
+		{"central away", "", func(q *Query) { q.Away = 2 * time.Hour; p.StaleAfter = time.Hour }, []Key{key(nil)}, Decision{Type: GrantedCard}},
+		{"central away, and needed", "", func(q *Query) { q.Away = time.Hour + 1; p.StaleAfter = time.Hour }, []Key{key(func(k *Key) { k.Options = NeedsCentral })}, Decision{Type: Denied, Reason: ReasonStale}},
+		{"central just not away", "", func(q *Query) { q.Away = time.Hour; p.StaleAfter = time.Hour }, []Key{key(func(k *Key) { k.Options = NeedsCentral })}, Decision{Type: GrantedCard}},
+		{"central never too long away", "", func(q *Query) { q.Away = 1e6 * time.Hour; p.StaleAfter = 0 }, []Key{key(func(k *Key) { k.Options = NeedsCentral })}, Decision{Type: GrantedCard}},
 		{"PIN exempt", "lab", nil, []Key{key(func(k *Key) { k.Options = PINExempt })}, Decision{Type: GrantedCard}},
 		{"no PIN asked at a card point", "", nil, []Key{key(func(k *Key) { k.HasPIN = true })}, Decision{Type: GrantedCard}},
 	} {
@@ -93,7 +98,10 @@ func TestDecide(t *testing.T) {
 			if len(q.Keys) == 1 && got.Key == nil && got.Type != Denied {
 				t.Errorf("the decision names no key")
 			}
-			got.Key = nil
+			if got.Granted() && (got.Who != q.Keys[0].ID || got.With != ID{}) {
+				t.Errorf("granted to %v with %v", got.Who, got.With)
+			}
+			got.Key, got.Who = nil, ID{}
 			if got != tt.want {
 				t.Errorf("got %+v, want %+v", got, tt.want)
 			}

@@ -7,6 +7,14 @@
 // What a key may do on a panel is a function of the latest puts that central
 // sent and of the panel's own policy, never of the order in which they came.
 //
+// A Policy is one document: levels and their schedules with holidays, what
+// access points ask for and when, areas, rules for people, doors' times. Decide
+// judges a badge by it in a fixed order of rules, and Explain tells each step.
+// What spans several badges is plain data that goes in and comes out: who is
+// where (Presence), who was before at an access point (Pair), until when a first
+// card has unlocked a door. DoorWish says what orders and schedules want a door
+// to be; what it then is, is for the Door.
+//
 // A denial is a Decision and a rejected update is a Result; neither is an
 // error. Errors are for input that cannot be what it claims to be.
 //

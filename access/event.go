@@ -56,6 +56,7 @@ const (
 	PolicyReloaded   EventType = 321
 	PolicyRefused    EventType = 322
 	ClockChanged     EventType = 323
+	PolicyApplied    EventType = 324 // one that central sent
 	StoreQuarantined EventType = 330
 	EventsDropped    EventType = 331
 	StoreReadOnly    EventType = 332
@@ -70,6 +71,13 @@ const (
 	InputInactive    EventType = 357
 	KeypadLockedOut  EventType = 360
 	KeyLockedOut     EventType = 361
+
+	Duress           EventType = 362 // a PIN typed under duress; told to central alone
+	PassbackViolated EventType = 363 // let pass all the same
+	PassbackForgiven EventType = 364 // of a person, or of everybody
+	FirstCardCame    EventType = 365 // the unlock schedule of a door holds from now on
+	CentralStale     EventType = 366 // away for so long that keys which need it are denied
+	CentralBack      EventType = 367
 )
 
 // Category is granted, denied or system, as central's event list names them.
@@ -98,11 +106,14 @@ var eventTexts = map[EventType]string{
 	DoorLockedDown: "door locked down", DoorLockedOpen: "door locked open",
 	PanelStarted:   "panel started",
 	PolicyReloaded: "configuration reloaded", PolicyRefused: "configuration refused", ClockChanged: "clock state changed",
+	PolicyApplied:    "policy from central in force",
 	StoreQuarantined: "damaged key store put aside", EventsDropped: "events dropped, journal full", StoreReadOnly: "store is read-only",
 	BadEnvelope: "undecodable message dropped", ReaderFault: "reader fault", BadRead: "unreadable card", OutputFault: "lock output fault", InputFault: "input fault",
 	InputActive: "input active", InputInactive: "input inactive",
 	ReaderHealth: "reader health changed", ReaderHint: "reader declared or wired wrong?",
 	KeypadLockedOut: "keypad locked out", KeyLockedOut: "PIN locked out",
+	Duress: "PIN typed under duress", PassbackViolated: "anti-passback violated, let pass", PassbackForgiven: "anti-passback forgiven",
+	FirstCardCame: "first card: door unlocked by schedule", CentralStale: "central away too long", CentralBack: "central back in time",
 }
 
 // Text is the event type in words.
@@ -126,6 +137,8 @@ const (
 	ReasonClockUntrusted Reason = "ClockUntrusted"
 	ReasonPassback       Reason = "Passback"
 	ReasonSecondPerson   Reason = "SecondPersonWanted"
+	ReasonInterlock      Reason = "Interlock" // another door of its group is open or released
+	ReasonStale          Reason = "Stale"     // the key needs central, which has been away for too long
 	ReasonWrongPIN       Reason = "WrongPIN"
 	ReasonPINTimeout     Reason = "PINTimeout"
 	ReasonStore          Reason = "StoreFault"

@@ -51,11 +51,14 @@ type Options uint8
 
 // The options.
 const (
-	Extended  Options = 1 << iota // the door stays released for the extended time
-	FirstCard                     // starts an unlock schedule that waits for a first card
-	APBExempt                     // anti-passback does not hold
-	Escort                        // may bring those who need an escort
-	PINExempt                     // no PIN is asked for
+	Extended     Options = 1 << iota // the door stays released for the extended time
+	FirstCard                        // starts an unlock schedule that waits for a first card
+	APBExempt                        // anti-passback does not hold
+	Escort                           // may bring those who need an escort
+	PINExempt                        // no PIN is asked for
+	Escorted                         // goes in with somebody whose key has Escort, or not at all
+	Common                           // shared by many: it names nobody
+	NeedsCentral                     // denied when central has been away for the policy's StaleAfter
 )
 
 var optionNames = []struct {
@@ -67,6 +70,9 @@ var optionNames = []struct {
 	{APBExempt, "apb_exempt"},
 	{Escort, "escort"},
 	{PINExempt, "pin_exempt"},
+	{Escorted, "escorted"},
+	{Common, "common"},
+	{NeedsCentral, "needs_central"},
 }
 
 // ParseOptions reads a list of option names, each at most once.
@@ -118,6 +124,29 @@ type Key struct {
 	Person         ID
 	Options        Options
 	HasPIN         bool
+}
+
+// Holder is whom the key stands for: its person, or the key itself where it
+// names none. It is zero for a common key, which may be in anybody's hands.
+func (k *Key) Holder() ID {
+	switch {
+	case k.Options&Common != 0:
+		return ID{}
+	case !k.Person.IsZero():
+		return k.Person
+	}
+	return k.ID
+}
+
+// DuressFor gives the PIN that a typed one stands for when it was typed under
+// duress: the same with its last digit one lower, 9 for 0. It
+// is "" for what is no PIN. Both are secrets.
+func DuressFor(typed string) string {
+	if CheckPIN(typed) != nil {
+		return ""
+	}
+	last := (typed[PINSize-1]-'0'+9)%10 + '0'
+	return typed[:PINSize-1] + string(last)
 }
 
 // CheckPIN says what is wrong with a PIN, without repeating it; nil when it is

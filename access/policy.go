@@ -1,7 +1,7 @@
 package access
 
 import (
-	"fmt"
+	"slices"
 	"time"
 )
 
@@ -11,21 +11,32 @@ const (
 	ScheduleNever  = "never"
 )
 
-// Policy is everything that decides but the keys: codes, schedules, access
-// levels, access points and the doors' times. Build it with Compile; it does
-// not change afterwards, and may be shared between goroutines.
+// Policy is everything that decides but the keys: codes, schedules and
+// holidays, access levels, access points with their modes and areas, and the
+// doors' times and schedules. Build it with Compile; it does not change
+// afterwards, and may be shared between goroutines.
 type Policy struct {
-	Location  *time.Location // of schedules; nil is UTC
-	Codes     CodePolicy
-	Schedules []Schedule
-	Levels    []Level
-	Points    []AccessPoint
-	Doors     []DoorPolicy
+	Location   *time.Location // of schedules; nil is UTC
+	Codes      CodePolicy
+	Holidays   []Holiday
+	Schedules  []Schedule
+	Areas      []Area
+	Levels     []Level
+	Points     []AccessPoint
+	Doors      []DoorPolicy
+	Interlocks []Interlock
+	Lockout    LockoutRules // zero members are those of DefaultLockout
+	// Duress takes a PIN whose last digit is one higher as right, and tells of it.
+	Duress bool
+	// StaleAfter is how long central may be away before keys with the option
+	// NeedsCentral are denied; zero is never.
+	StaleAfter time.Duration
 
 	schedules map[string]*Schedule
 	levels    map[ID]*Level
 	points    map[string]*AccessPoint
 	doors     map[string]*DoorPolicy
+	areas     map[string]*Area
 }
 
 // CodePolicy says whether codes are taken, and their number of digits.
@@ -53,45 +64,6 @@ type Grant struct {
 	Schedule string   // id of a schedule; "always" and "never" are built in
 }
 
-// PointMode is what an access point asks for.
-type PointMode uint8
-
-// The modes of an access point.
-const (
-	ModeCard PointMode = iota + 1
-	ModeCode
-	ModeCardOrCode
-	ModeCardAndPIN
-)
-
-var modeNames = [...]string{ModeCard: "card", ModeCode: "code", ModeCardOrCode: "card_or_code", ModeCardAndPIN: "card_and_pin"}
-
-// ParsePointMode reads "card", "code", "card_or_code" or "card_and_pin".
-func ParsePointMode(s string) (PointMode, error) {
-	for i, n := range modeNames {
-		if n != "" && n == s {
-			return PointMode(i), nil
-		}
-	}
-	return 0, fmt.Errorf("unknown mode %.16q (one of card, code, card_or_code, card_and_pin)", s)
-}
-
-// String gives the name that ParsePointMode reads.
-func (m PointMode) String() string {
-	if int(m) < len(modeNames) && modeNames[m] != "" {
-		return modeNames[m]
-	}
-	return "?"
-}
-
-// Takes reports whether the mode takes credentials of kind k.
-func (m PointMode) Takes(k CredentialKind) bool {
-	if k == CodeKind {
-		return m == ModeCode || m == ModeCardOrCode
-	}
-	return m == ModeCard || m == ModeCardOrCode || m == ModeCardAndPIN
-}
-
 // AccessPoint is a reader at a side of a door.
 type AccessPoint struct {
 	ID     string
@@ -99,13 +71,33 @@ type AccessPoint struct {
 	Door   string
 	Reader string
 	Mode   PointMode
+	// Modes go before Mode: the first whose schedule is open holds.
+	Modes []ScheduledMode
+	// From and To are the areas that it leads out of and into; Outside is none.
+	From, To string
+	// TwoPerson wants two persons, each with a key of their own, the second
+	// within PairWithin of the first. One person's two cards are one person.
+	TwoPerson  bool
+	PairWithin time.Duration // also for escorts; zero is DefaultPairWithin
+	NoKeypad   bool          // the reader has none
 }
 
-// DoorPolicy is a door's times.
+// DoorPolicy is a door's times, and when it is unlocked.
 type DoorPolicy struct {
 	ID    string
 	Name  string
 	Times DoorTimes
+	// UnlockSchedule is when the door is unlocked; "" is never. With FirstCard it
+	// waits, each time that the schedule opens, for a key with that option.
+	UnlockSchedule string
+	FirstCard      bool
+}
+
+// Interlock is doors of which one at a time may be open or released by a
+// grant. REX and fire stand above it.
+type Interlock struct {
+	Name  string
+	Doors []string
 }
 
 // DoorTimes are how long a door's states last.
@@ -144,10 +136,14 @@ func (p *Policy) Compile() []Fault {
 		p.Location = time.UTC
 	}
 	c.codes()
+	c.rules()
+	c.holidays()
 	c.schedules()
+	c.areas()
 	c.doors()
 	c.points()
 	c.levels()
+	c.interlocks()
 	return c.faults
 }
 
@@ -172,3 +168,23 @@ func (p *Policy) Door(id string) *DoorPolicy { return p.doors[id] }
 
 // Schedule gives the schedule with this id, or nil.
 func (p *Policy) Schedule(id string) *Schedule { return p.schedules[id] }
+
+// Area gives the area with this id, or nil.
+func (p *Policy) Area(id string) *Area { return p.areas[id] }
+
+// Interlocked gives the doors that have to be closed and secured while this one
+// is released.
+func (p *Policy) Interlocked(door string) []string {
+	var out []string
+	for _, g := range p.Interlocks {
+		if !slices.Contains(g.Doors, door) {
+			continue
+		}
+		for _, d := range g.Doors {
+			if d != door && !slices.Contains(out, d) {
+				out = append(out, d)
+			}
+		}
+	}
+	return out
+}

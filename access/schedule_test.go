@@ -78,6 +78,82 @@ func TestScheduleOpen(t *testing.T) {
 	}
 }
 
+// A day's plan, and what of the night before it lets in.
+func TestSchedulePlans(t *testing.T) {
+	date := func(s string) Date {
+		if s == "" {
+			return Date{}
+		}
+		d, err := ParseDate(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	dates := func(from, to string) Dates { return Dates{From: date(from), To: date(to)} }
+	night := []Interval{interval(t, "22:00", "06:00", "mon", "tue", "wed", "thu", "fri", "sat", "sun")}
+	late := []Span{{From: 23 * 60, To: 2 * 60}}
+	holidays := []Holiday{{Kind: "bank", Dates: dates("12-24", "12-26")}, {Kind: "staff", Dates: dates("12-26", "")}, {Kind: "leap", Dates: dates("02-29", "")}}
+	closed := Schedule{ID: "closed", Intervals: night}
+	ignored := Schedule{ID: "ignored", Intervals: night, Holidays: []HolidayRule{{Kinds: []string{AnyKind}, Ignore: true}}}
+	own := Schedule{ID: "own", Intervals: night, Holidays: []HolidayRule{{Kinds: []string{AnyKind}, Ignore: true}, {Kinds: []string{"bank"}, Intervals: late}}}
+	bankOff := Schedule{ID: "bank-off", Intervals: night, Holidays: []HolidayRule{{Kinds: []string{"bank"}, Ignore: true}}}
+	special := Schedule{ID: "special", Intervals: night, SpecialDays: []SpecialDay{{Dates: dates("2026-12-25", ""), Intervals: late}, {Dates: dates("2026-12-25", "2026-12-27")}}}
+	valid := Schedule{ID: "valid", Intervals: night, ValidFrom: date("2026-11-02"), ValidTo: date("2026-11-04")}
+	p := &Policy{Holidays: holidays, Schedules: []Schedule{closed, ignored, own, bankOff, special, valid}}
+	if f := p.Compile(); len(f) > 0 {
+		t.Fatal(f)
+	}
+	for _, tt := range []struct {
+		schedule, at string
+		want         bool
+	}{
+		{"closed", "2026-12-23T23:59", true}, {"closed", "2026-12-24T00:00", false}, {"closed", "2026-12-26T23:00", false}, {"closed", "2026-12-27T05:00", false}, {"closed", "2026-12-27T22:00", true},
+		{"closed", "2028-02-28T23:00", true}, {"closed", "2028-02-29T23:00", false}, {"closed", "2027-03-01T01:00", true}, {"closed", "2028-03-01T01:00", false},
+		{"ignored", "2026-12-24T00:00", true}, {"ignored", "2026-12-25T23:00", true},
+		{"own", "2026-12-24T01:00", false}, {"own", "2026-12-24T22:30", false}, {"own", "2026-12-24T23:30", true},
+		{"own", "2026-12-25T01:59", true}, {"own", "2026-12-25T02:00", false}, // the same plan goes on
+		{"own", "2026-12-27T01:59", true}, {"own", "2026-12-27T02:00", false}, // into an ordinary day
+		{"bank-off", "2026-12-25T23:00", true}, {"bank-off", "2026-12-26T01:00", false}, {"bank-off", "2026-12-26T23:00", false}, // another holiday of that day is closed
+		{"special", "2026-12-24T23:00", false}, {"special", "2026-12-25T22:30", false}, {"special", "2026-12-25T23:30", true}, {"special", "2026-12-26T00:30", false}, {"special", "2026-12-27T23:00", false}, {"special", "2026-12-28T23:00", true},
+		{"valid", "2026-11-01T23:00", false}, {"valid", "2026-11-02T05:00", false}, {"valid", "2026-11-02T22:00", true}, {"valid", "2026-11-03T05:00", true},
+		{"valid", "2026-11-04T05:00", true}, {"valid", "2026-11-04T23:59", true}, {"valid", "2026-11-05T00:00", false},
+	} {
+		at, err := time.Parse("2006-01-02T15:04", tt.at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := p.Schedule(tt.schedule).Open(at, time.UTC); got != tt.want {
+			t.Errorf("%s at %s: got %v, want %v", tt.schedule, tt.at, got, tt.want)
+		}
+	}
+	end := Clock{State: ClockUntrusted, LastGood: time.Date(2026, 11, 4, 23, 59, 0, 0, time.UTC)}
+	if got := end.inside(p.Schedule("valid"), time.UTC); got != unknown {
+		t.Errorf("on its last day, without a clock: %v", got)
+	}
+	end.LastGood = end.LastGood.Add(time.Minute)
+	if got := end.inside(p.Schedule("valid"), time.UTC); got != no {
+		t.Errorf("after its last day, without a clock: %v", got)
+	}
+}
+
+func TestParseDate(t *testing.T) {
+	for _, s := range []string{"2026-12-24", "12-24", "02-29", "2028-02-29", "1970-01-01", "9999-12-31"} {
+		d, err := ParseDate(s)
+		if err != nil || d.String() != s || d.Yearly() != (len(s) == 5) {
+			t.Errorf("%s: got %v, %v", s, d, err)
+		}
+	}
+	for _, s := range []string{"", "2026-02-29", "02-30", "12-32", "13-01", "2026-1-1", "1969-12-31", "24-12", "2026-12-24T00:00:00Z", "0000-01-01", "+2026-1-01"} {
+		if d, err := ParseDate(s); err == nil {
+			t.Errorf("%q is taken for %v", s, d)
+		}
+	}
+	if got := (Days(0b1000011)).Names(); len(got) != 3 || got[0] != "mon" || got[2] != "sun" {
+		t.Errorf("days are %v", got)
+	}
+}
+
 // A schedule is what a table with a cell for each minute of the week says.
 func TestScheduleAgainstTable(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

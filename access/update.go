@@ -129,6 +129,8 @@ var (
 	// ErrNewEpoch is another epoch on a panel that has one; only a snapshot may
 	// bring it.
 	ErrNewEpoch = errors.New("epoch is another than this panel's and needs a snapshot")
+	// ErrStale is a snapshot of the panel's epoch below its revision: a replay.
+	ErrStale = errors.New("snapshot is below this panel's revision")
 )
 
 // StatusRow is one row of the status outbox: the results of one commit. Rows

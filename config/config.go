@@ -13,6 +13,7 @@ import (
 type Config struct {
 	Panel   Panel   `toml:"panel"`
 	MQTT    MQTT    `toml:"mqtt"`
+	Trust   Trust   `toml:"trust"`
 	API     API     `toml:"api"`
 	Clock   Clock   `toml:"clock"`
 	Journal Journal `toml:"journal"`
@@ -27,12 +28,17 @@ type Config struct {
 	Formats []Format `toml:"format"`
 	// Indication is what readers show where they do not say themselves.
 	Indication Indication `toml:"indication"`
-	// The rest, with the doors' times, is the first policy. A policy from
-	// central replaces it whole.
-	Codes     Codes         `toml:"codes"`
-	Schedules []Schedule    `toml:"schedule"`
-	Levels    []AccessLevel `toml:"access_level"`
-	Points    []AccessPoint `toml:"access_point"`
+	// The rest, with the doors' times and schedules, is the first policy. A policy
+	// from central replaces it whole.
+	Codes      Codes         `toml:"codes"`
+	Rules      Rules         `toml:"rules"`
+	Lockout    Lockout       `toml:"lockout"`
+	Holidays   []Holiday     `toml:"holiday"`
+	Schedules  []Schedule    `toml:"schedule"`
+	Areas      []Area        `toml:"area"`
+	Levels     []AccessLevel `toml:"access_level"`
+	Points     []AccessPoint `toml:"access_point"`
+	Interlocks []Interlock   `toml:"interlock"`
 
 	policy *access.Policy
 }
@@ -69,12 +75,18 @@ type MQTT struct {
 	// out for ever.
 	ClientID string `toml:"client_id"`
 	// Username and PasswordFile log in at the broker; default neither. The
-	// file holds the password alone, and should be readable by root only.
+	// file holds the password alone; one that everybody may read is refused.
 	Username     string `toml:"username"`
 	PasswordFile string `toml:"password_file"`
 	// CAFile has the certificates that the broker's must be signed by; default
 	// those of the system. CertFile and KeyFile are the panel's own, together
-	// or not at all. All three need ssl.
+	// or not at all; a key that others than its owner may read is refused. All
+	// three need ssl. They are read again at every connect, so that a renewed
+	// certificate needs no restart.
+	//
+	// Where a file is not named, a systemd credential is taken instead, if there
+	// is one: mqtt-password, mqtt-ca.pem, mqtt-cert.pem and mqtt-key.pem, as in
+	// LoadCredential=mqtt-key.pem:/etc/postern/panel.key in a drop-in.
 	CAFile   string `toml:"ca_file"`
 	CertFile string `toml:"cert_file"`
 	KeyFile  string `toml:"key_file"`

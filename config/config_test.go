@@ -60,6 +60,12 @@ func TestFullFile(t *testing.T) {
 	front.Denied = Pattern{Times: 2, Steps: []PatternStep{{false, true, 200 * ms}, {false, false, 100 * ms}}}
 	front.Identify = Pattern{Times: 20, Steps: []PatternStep{{true, false, 250 * ms}, {false, false, 250 * ms}}}
 	store.Granted = Pattern{Times: 1, Steps: []PatternStep{{false, true, time.Second}}}
+	lockIn := DefaultDoor()
+	lockIn.ID, lockIn.Lock, lockIn.OnPanelDead, lockIn.Output = "lock-in", Strike, DeadLocked, "GPIO20"
+	lockIn.ContactDebounce, lockIn.REXDebounce = defaultDebounce, defaultDebounce
+	lockOut := lockIn
+	lockOut.ID, lockOut.Output = "lock-out", "GPIO21"
+	day := func(y int, m time.Month, d int) access.Date { return access.Date{Year: y, Month: m, Day: d} }
 	want := &Config{
 		Panel: Panel{
 			SystemID: "demo-001", Name: "Main building", DataDir: "/srv/postern",
@@ -70,6 +76,9 @@ func TestFullFile(t *testing.T) {
 			Username: "panel", PasswordFile: "/etc/postern/mqtt.password",
 			CAFile: "/etc/postern/ca.pem", CertFile: "/etc/postern/panel.pem", KeyFile: "/etc/postern/panel.key",
 		},
+		Trust: Trust{Keys: []string{
+			"2026a:5YbKpRH2bb3R6NbsJMmo8SGGAb4bOk4pYoqiQeFHjm8=", "2026b:mpTC9dC4zGmZkWq3ZTUkI0YkBvb2yzCHSvS3mLcXHmU=",
+		}},
 		API:     API{Socket: "/run/other/postern.sock", Page: "[::1]:8481"},
 		Clock:   Clock{Source: ClockSystem},
 		Journal: Journal{Keep: 200, Cap: 300},
@@ -103,7 +112,9 @@ func TestFullFile(t *testing.T) {
 				Strike: 4 * time.Second, Extended: 12 * time.Second, Relock: time.Second,
 				HeldWarning: 20 * time.Second, HeldAlarm: 40 * time.Second, ShuntAfter: 6 * time.Second,
 			},
-		}},
+			UnlockSchedule: "office", FirstCard: true,
+		}, lockIn, lockOut},
+		Interlocks: []Interlock{{Name: "Air lock", Doors: []string{"lock-in", "lock-out"}}},
 		Inputs: []Input{
 			{ID: "fire", Name: "Fire panel", Kind: FireInput, Line: "GPIO8", Active: Low, Pull: PullNone, Debounce: 100 * ms},
 			{ID: "desk", Kind: LockdownInput, Line: "GPIO9", Active: Low, Debounce: 20 * ms},
@@ -118,10 +129,27 @@ func TestFullFile(t *testing.T) {
 		}},
 		Indication: shown,
 		Codes:      Codes{Enabled: true, Size: 4},
-		Schedules: []Schedule{{ID: "office", Name: "Office hours", Intervals: []Interval{
-			{Days: 1<<time.Monday | 1<<time.Tuesday | 1<<time.Wednesday | 1<<time.Thursday, From: 8 * 60, To: 17 * 60},
-			{Days: 1 << time.Friday, From: 22 * 60, To: 2 * 60},
-		}}},
+		Rules:      Rules{Duress: true, StaleAfter: 72 * time.Hour},
+		Lockout:    Lockout{KeyTries: 4, PointTries: 6, First: 2 * time.Minute, Most: 20 * time.Minute},
+		Holidays: []Holiday{
+			{Name: "Christmas", Kind: "bank", From: day(0, 12, 24), To: day(0, 12, 26)},
+			{Kind: "school", From: day(2027, 6, 14), To: day(2027, 8, 15)},
+		},
+		Schedules: []Schedule{{
+			ID: "office", Name: "Office hours", Intervals: []Interval{
+				{Days: 1<<time.Monday | 1<<time.Tuesday | 1<<time.Wednesday | 1<<time.Thursday, From: 8 * 60, To: 17 * 60},
+				{Days: 1 << time.Friday, From: 22 * 60, To: 2 * 60},
+			},
+			Holidays: []HolidayRule{{Kinds: []string{"bank"}, Intervals: []Span{{From: 10 * 60, To: 12 * 60}}}, {Kinds: []string{"*"}, Ignore: true}},
+			SpecialDays: []SpecialDay{
+				{From: day(2026, 12, 31), Intervals: []Span{{From: 8 * 60, To: 12 * 60}}},
+				{From: day(2027, 5, 3), To: day(2027, 5, 4)},
+			},
+			ValidFrom: day(2026, 1, 1), ValidTo: day(2030, 12, 31),
+		}},
+		Areas: []Area{{
+			ID: "house", Name: "The house", Passback: access.PassbackTimed, Within: 10 * time.Minute, ForgiveAt: []access.TimeOfDay{4 * 60, 16*60 + 30},
+		}},
 		Levels: []AccessLevel{{
 			ID: access.MustParseID("5b8d6c1e-0f4a-4f0e-9d0c-2f6a1b3c4d5e"), Name: "Staff",
 			Grants: []Grant{
@@ -130,8 +158,11 @@ func TestFullFile(t *testing.T) {
 			},
 		}},
 		Points: []AccessPoint{
-			{ID: "front", Name: "Front", Door: "main", Reader: "front", Mode: access.ModeCardOrCode},
-			{ID: "back", Name: "Back", Door: "main", Reader: "back", Mode: access.ModeCard},
+			{
+				ID: "front", Name: "Front", Door: "main", Reader: "front", Mode: access.ModeCardOrCode, To: "house", TwoPerson: true, PairWithin: 20 * time.Second,
+				Modes: []ScheduledMode{{Schedule: "office", Mode: access.ModeCard}, {Schedule: "never", Mode: access.ModeBlocked}},
+			},
+			{ID: "back", Name: "Back", Door: "main", Reader: "back", Mode: access.ModeCard, From: "house", PairWithin: access.DefaultPairWithin},
 		},
 	}
 	if diff := cmp.Diff(want, c, ignorePolicy); diff != "" {
@@ -150,6 +181,13 @@ func TestFullFile(t *testing.T) {
 	p := c.Policy()
 	if p.Point("back") == nil || p.Schedule("office") == nil || p.Door("main").Times.Strike != 4*time.Second {
 		t.Error("the policy is not the file's")
+	}
+	if a := p.Point("front"); a.TwoPerson != true || len(a.Modes) != 2 || p.Point("back").NoKeypad != true || a.NoKeypad || !p.Duress || p.StaleAfter != 72*time.Hour {
+		t.Errorf("the policy has not the file's rules: %+v", a)
+	}
+	if s := p.Schedule("office"); len(p.Interlocked("lock-in")) != 1 || !s.Open(time.Date(2028, 12, 25, 10, 30, 0, 0, time.UTC), time.UTC) ||
+		s.Open(time.Date(2028, 12, 25, 8, 30, 0, 0, time.UTC), time.UTC) || !p.Door("main").FirstCard {
+		t.Error("the policy's schedules are not the file's")
 	}
 	if got := p.Location.String(); got != "Europe/Stockholm" || c.Location().String() != got {
 		t.Errorf("location: got %s and %s, want Europe/Stockholm", got, c.Location())

@@ -223,6 +223,10 @@ func textual(t reflect.Type) (parse func(string) (any, error), want string, ok b
 		parse = erase(access.ParseID)
 	case reflect.TypeFor[access.TimeOfDay]():
 		parse = erase(access.ParseTimeOfDay)
+	case reflect.TypeFor[access.Date]():
+		parse = erase(parseDate)
+	case reflect.TypeFor[access.Passback]():
+		parse = erase(access.ParsePassback)
 	case reflect.TypeFor[wiegand.Encoding]():
 		parse = erase(parseKeypad)
 	case reflect.TypeFor[wiegand.Order]():
@@ -245,6 +249,14 @@ func parseDuration(s string) (time.Duration, error) {
 		return 0, fmt.Errorf("%.70q is not a duration (want a number and its unit, such as \"500ms\", \"5s\" or \"1m30s\")", s)
 	}
 	return d, nil
+}
+
+// parseDate reads a day; "" is none.
+func parseDate(s string) (access.Date, error) {
+	if s == "" {
+		return access.Date{}, nil
+	}
+	return access.ParseDate(s)
 }
 
 func parseKeypad(s string) (wiegand.Encoding, error) {

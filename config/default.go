@@ -17,6 +17,7 @@ func Default() Config {
 		Journal: Journal{Keep: 50_000, Cap: 1_000_000},
 		Board:   Board{Driver: Periph},
 		Codes:   Codes{Size: 6},
+		Lockout: Lockout(access.DefaultLockout()),
 	}
 }
 
@@ -33,6 +34,12 @@ func DefaultReader() Reader {
 		HeartbeatBits: "10101010",
 	}
 }
+
+// DefaultAccessPoint gives what the members that an [[access_point]] leaves out
+// mean.
+func DefaultAccessPoint() AccessPoint { return AccessPoint{PairWithin: access.DefaultPairWithin} }
+
+func (a *AccessPoint) setDefaults() { *a = DefaultAccessPoint() }
 
 // defaultDebounce is the debounce of every input.
 const defaultDebounce = 20 * time.Millisecond

@@ -17,8 +17,8 @@
 // what lamps and beepers do in [indication], see [Pattern], and lines that belong
 // to no reader and no door in [[input]] and [[output]].
 //
-// A member that is left out means what Default, DefaultReader, DefaultDoor
-// and DefaultInput say. Durations are texts with their unit ("40ms"); files and sockets are
+// A member that is left out means what Default, DefaultReader, DefaultDoor,
+// DefaultAccessPoint and DefaultInput say. Durations are texts with their unit ("40ms"); files and sockets are
 // absolute paths, since a daemon has no folder of its own to start from; the
 // file holds no secrets, only the names of files that do. The time zones come
 // with the program, so that schedules hold on a panel without a zone database.

@@ -52,7 +52,7 @@ output = "GPIO24"`, []string{
 		`name = ""`, `egress = ""`, `output_active_low = false`, `contact = ""`, `contact_open = "high"`,
 		`rex = ""`, `rex_active = "low"`, `rex_action = "unlock"`, `fire_release = false`,
 		`debounce = "20ms"`, `contact_debounce = "20ms"`, `rex_debounce = "20ms"`, `times.strike = "3s"`, `times.extended = "10s"`,
-		`times.relock = "500ms"`, `times.held_warning = "30s"`, `times.held_alarm = "60s"`, `times.shunt_after = "5s"`,
+		`unlock_schedule = ""`, `first_card = false`, `times.relock = "500ms"`, `times.held_warning = "30s"`, `times.held_alarm = "60s"`, `times.shunt_after = "5s"`,
 	}},
 	{"[[input]]", `id = "fire"
 kind = "fire"
@@ -67,6 +67,17 @@ length = 30
 parity = [{ bit = 0, kind = "odd", over = "1-29" }]`, []string{`facility = ""`, `number = ""`, `data = ""`}},
 	{"[indication]", ``, []string{`idle = ""`, `granted = ""`, `denied = ""`, `pin_wanted = ""`, `locked_down = ""`, `identify = ""`}},
 	{"[codes]", ``, []string{`enabled = false`, `size = 6`}},
+	{"[rules]", ``, []string{`duress = false`, `stale_after = "0s"`}},
+	{"[lockout]", ``, []string{`key_tries = 3`, `point_tries = 5`, `first = "1m"`, `most = "15m"`}},
+	{"[[holiday]]", `kind = "bank"
+from = "12-24"`, []string{`name = ""`, `to = ""`}},
+	{"[[schedule]]", `id = "office"
+intervals = [{ days = ["mon"], from = "08:00", to = "17:00" }]`, []string{`name = ""`, `valid_from = ""`, `valid_to = ""`}},
+	{"[[area]]", `id = "house"`, []string{`name = ""`, `passback = "off"`, `within = "0s"`}},
+	{"[[access_point]]", `id = "front"
+door = "main"
+reader = "front"
+mode = "card"`, []string{`name = ""`, `from = ""`, `to = ""`, `two_person = false`, `pair_within = "30s"`}},
 }
 
 // A member at its default is the same as one that is left out, and none of the
@@ -105,7 +116,7 @@ func TestRequired(t *testing.T) {
 		if strings.HasPrefix(line, "[") {
 			header = i + 1
 		}
-		if !regexp.MustCompile(`^(system_id|broker|id|formats|d0|d1|lock|on_panel_dead|output|door|reader|mode|kind|line|length) =`).MatchString(line) {
+		if !regexp.MustCompile(`^(system_id|broker|id|formats|d0|d1|lock|on_panel_dead|output|door|reader|mode|kind|line|length|doors) =`).MatchString(line) {
 			continue
 		}
 		without := slices.Clone(lines)

@@ -47,10 +47,13 @@ const (
 func (v *checker) validate(c *Config) {
 	v.panel(&c.Panel)
 	v.mqtt(&c.MQTT)
+	v.trust(&c.Trust)
 	v.api(&c.API)
 	v.between("journal.keep", c.Journal.Keep, minKeep, maxKeep)
 	v.between("journal.cap", c.Journal.Cap, max(minKeep, min(c.Journal.Keep, maxKeep)), maxCap)
 	v.between("codes.size", c.Codes.Size, access.MinPanelCodeSize, access.MaxPanelCodeSize)
+	v.between("lockout.key_tries", c.Lockout.KeyTries, 1, access.MaxTries)
+	v.between("lockout.point_tries", c.Lockout.PointTries, 1, access.MaxTries)
 	v.formats(c)
 	v.indication("indication", &c.Indication)
 	v.readers(c)

@@ -230,8 +230,7 @@ func (v *checker) points(c *Config) {
 			v.fault(path+".reader", "no reader has the id %.70q", a.Reader)
 			continue
 		}
-		keys := a.Mode.Takes(access.CodeKind) || a.Mode == access.ModeCardAndPIN
-		if keys && c.Readers[n].Keypad == "" && !v.faulty[element("reader", n)+".keypad"] {
+		if a.Mode.NeedsKeypad() && c.Readers[n].Keypad == "" && !v.faulty[element("reader", n)+".keypad"] {
 			v.fault(path+".mode", `%s needs a keypad, and reader %q has none (its keypad is %s)`, a.Mode, a.Reader, strings.Join(keypadNames(), ", "))
 		}
 	}

@@ -228,6 +228,11 @@ type Door struct {
 	REXDebounce     time.Duration `toml:"rex_debounce"`
 	// Times are how long the door's states last.
 	Times DoorTimes `toml:"times"`
+	// UnlockSchedule is when the door is unlocked, a schedule's id; default "",
+	// never. With FirstCard it waits, each time that the schedule opens, for a key
+	// with the option first_card.
+	UnlockSchedule string `toml:"unlock_schedule"`
+	FirstCard      bool   `toml:"first_card"`
 }
 
 // RestHigh reports the level of the output that OnPanelDead asks for: true for
