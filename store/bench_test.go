@@ -81,7 +81,7 @@ func BenchmarkLookup(b *testing.B) {
 // allocated is how many bytes of pages the commits of a file have written; each
 // commit writes a header besides.
 func allocated(f *file) int64 {
-	st := f.db.Stats()
+	st := f.db.Load().Stats()
 	return st.TxStats.GetPageAlloc()
 }
 

@@ -136,6 +136,12 @@ func checkKeys(tx *bbolt.Tx, st keysState) error {
 	if err := checkStatus(b[2], st); err != nil {
 		return err
 	}
+	if err := checkKept(tx); err != nil {
+		return err
+	}
+	if err := eachPlace(tx, func(access.ID, access.Place) {}); err != nil {
+		return err
+	}
 	return scan(b[3], tagLockout, func(_, payload []byte) error {
 		_, err := decodeLockout(payload)
 		return err

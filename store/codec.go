@@ -21,10 +21,22 @@ const (
 	tagLockout  = 'l'
 	tagEvent    = 'e'
 	tagLastGood = 't'
+	tagKept     = 'd'
+	tagStage    = 'h'
+	tagDocument = 'p'
+	tagPlace    = 'w'
 )
 
-// recordVersion is the first byte of every record.
-const recordVersion = 1
+// The first byte of every record is its version. A row of the status outbox that
+// belongs to a snapshot is of the second; programs of before can't read it.
+const (
+	recordVersion   = 1
+	snapshotVersion = 2
+)
+
+func known(tag, version byte) bool {
+	return version == recordVersion || tag == tagStatus && version == snapshotVersion
+}
 
 const crcSize = 4
 
@@ -48,7 +60,7 @@ func unseal(tag byte, key, value []byte) ([]byte, error) {
 	if n < 1 || binary.BigEndian.Uint32(value[n:]) != checksum(tag, key, value[:n]) {
 		return nil, fmt.Errorf("%w: checksum of a record in %q is wrong", ErrDamaged, tag)
 	}
-	if value[0] != recordVersion {
+	if !known(tag, value[0]) {
 		return nil, fmt.Errorf("%w: a record in %q has version %d, this program knows %d", ErrDamaged, tag, value[0], recordVersion)
 	}
 	return value[:n], nil

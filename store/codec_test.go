@@ -83,6 +83,10 @@ var records = map[string]record{
 		l := access.Lockout{Failures: rapid.Int().Draw(t, "failures"), Level: rapid.Int().Draw(t, "level"), Last: genTime(t), Until: genTime(t)}
 		return l, encodeLockout(l)
 	}, func(b []byte) (any, error) { return decodeLockout(b) }},
+	"place": {tagPlace, func(t *rapid.T) (any, []byte) {
+		p := access.Place{Area: genText(t, maxArea), At: genTime(t)}
+		return p, encodePlace(p)
+	}, func(b []byte) (any, error) { return decodePlace(b) }},
 	"event": {tagEvent, func(t *rapid.T) (any, []byte) {
 		e := access.Event{
 			Seq: 9, BootID: genID(t), At: genTime(t), Mono: time.Duration(rapid.Int64().Draw(t, "mono")), Clock: access.ClockHoldover,

@@ -3,7 +3,9 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
+	"sync/atomic"
 
 	"go.etcd.io/bbolt"
 )
@@ -20,8 +22,9 @@ type unit interface {
 // transaction was given up; an error from it undoes the whole transaction, so it
 // is for damage and I/O only.
 type job[U unit] struct {
-	do   func(U) error
-	done chan error
+	do    func(U) error
+	alone func() error // instead of do: outside any transaction, while nothing is committed
+	done  chan error
 }
 
 // committer applies changes to one file, in order, in its own goroutine.
@@ -42,24 +45,57 @@ func newCommitter[U unit](f *file, begin func(*bbolt.Tx) (U, error)) *committer[
 // submit queues a change and waits for the commit that holds it. When ctx ends
 // first the change may still be committed.
 func (c *committer[U]) submit(ctx context.Context, do func(U) error) error {
-	if c.f.cause != nil {
-		return c.f.cause
+	done, err := c.enqueue(&job[U]{do: do, done: make(chan error, 1)})
+	if err != nil {
+		return err
 	}
-	j := &job[U]{do: do, done: make(chan error, 1)}
-	c.mu.Lock()
-	if c.stopped {
-		c.mu.Unlock()
-		return ErrStopped
-	}
-	c.queue = append(c.queue, j)
-	c.mu.Unlock()
-	signal(c.wake)
+	return await(ctx, done)
+}
+
+func await(ctx context.Context, done <-chan error) error {
 	select {
-	case err := <-j.done:
+	case err := <-done:
 		return err
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// pause has the committer rest while do runs. When ctx ends first do is not run.
+func (c *committer[U]) pause(ctx context.Context, do func() error) error {
+	var taken atomic.Bool
+	done, err := c.enqueue(&job[U]{done: make(chan error, 1), alone: func() error {
+		if taken.Swap(true) {
+			return ctx.Err()
+		}
+		return guard(do)
+	}})
+	if err != nil {
+		return err
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	if !taken.Swap(true) {
+		return ctx.Err()
+	}
+	return <-done
+}
+
+func (c *committer[U]) enqueue(j *job[U]) (done chan error, err error) {
+	if c.f.cause != nil {
+		return nil, c.f.cause
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stopped {
+		return nil, ErrStopped
+	}
+	c.queue = append(c.queue, j)
+	signal(c.wake)
+	return j.done, nil
 }
 
 func signal(c chan struct{}) {
@@ -91,12 +127,26 @@ func (c *committer[U]) take(last bool) []*job[U] {
 	return jobs
 }
 
-// commit puts all jobs into one transaction. When one of them fails each gets a
-// transaction of its own, so that it takes no other with it.
+// commit does all jobs in order, those in one transaction that can be.
 func (c *committer[U]) commit(jobs []*job[U]) {
-	if len(jobs) == 0 {
-		return
+	for len(jobs) > 0 {
+		n := slices.IndexFunc(jobs, func(j *job[U]) bool { return j.alone != nil })
+		if n == 0 {
+			jobs[0].done <- jobs[0].alone()
+			jobs = jobs[1:]
+			continue
+		}
+		if n < 0 {
+			n = len(jobs)
+		}
+		c.together(jobs[:n])
+		jobs = jobs[n:]
 	}
+}
+
+// together puts jobs into one transaction. When one of them fails each gets a
+// transaction of its own, so that it takes no other with it.
+func (c *committer[U]) together(jobs []*job[U]) {
 	err, failed := c.try(jobs)
 	for _, j := range jobs {
 		e := err
@@ -115,7 +165,7 @@ func (c *committer[U]) try(jobs []*job[U]) (err error, failed bool) {
 	var tx *bbolt.Tx
 	err = guard(func() error {
 		var err error
-		if tx, err = c.f.db.Begin(true); err != nil {
+		if tx, err = c.f.db.Load().Begin(true); err != nil {
 			return err
 		}
 		u, err := c.begin(tx)

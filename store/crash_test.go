@@ -23,7 +23,7 @@ const crashDir = "POSTERN_STORE_CRASH_DIR"
 func crashChild() {
 	o := Options{
 		Dir: os.Getenv(crashDir), DeviceKey: deviceKey, BootID: testID(uint64(os.Getpid())),
-		Policy: mustPolicy(4, levelA), Matchers: full, Keep: 50, Cap: 1 << 20,
+		Policy: mustPolicy(4, levelA), Matchers: full, Keep: 50, Cap: 1 << 20, Decode: decodeLine,
 	}
 	s, rec, err := Open(context.Background(), o)
 	if err != nil || len(rec.Reasons) > 0 {

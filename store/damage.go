@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 )
 
 // Errors that callers may tell apart.
@@ -42,8 +43,8 @@ func guard(do func() error) (err error) {
 type file struct {
 	name    string // for people
 	path    string
-	db      *bbolt.DB // nil when there is nothing to read
-	cause   error     // why it can't be changed, nil when it can
+	db      atomic.Pointer[bbolt.DB] // nil when there is nothing to read; changes when a snapshot is installed
+	cause   error                    // why it can't be changed, nil when it can
 	log     *slog.Logger
 	damaged *alarm
 	dead    atomic.Bool // damage was met: nothing more is written
@@ -57,10 +58,29 @@ type alarm struct {
 
 // view runs a read transaction. Damage is reported and comes back as an error.
 func (f *file) view(do func(*bbolt.Tx) error) error {
-	if f.db == nil {
-		return f.cause
+	for {
+		db := f.db.Load()
+		if db == nil {
+			return f.cause
+		}
+		err := guard(func() error { return db.View(do) })
+		switch {
+		case err == nil || f.db.Load() == db:
+			return f.watch(err)
+		case !errors.Is(err, berrors.ErrDatabaseNotOpen):
+			return fmt.Errorf("%s: %w", f.name, err) // of a file that is out of use
+		}
+		// It was exchanged before the transaction began.
 	}
-	return f.watch(guard(func() error { return f.db.View(do) }))
+}
+
+// exchange puts another database in use and closes the one before, once the
+// transactions that read it have ended.
+func (f *file) exchange(db *bbolt.DB) {
+	old := f.db.Swap(db)
+	if err := guard(old.Close); err != nil {
+		f.log.Warn("file that is out of use not closed", "file", f.name, "err", err)
+	}
 }
 
 // watch passes an error on, with the file's name, and sees to it that damage has
@@ -84,10 +104,11 @@ func (f *file) watch(err error) error {
 func marker(path string) string { return path + ".damaged" }
 
 func (f *file) close() error {
-	if f.db == nil {
+	db := f.db.Load()
+	if db == nil {
 		return nil
 	}
-	if err := guard(f.db.Close); err != nil {
+	if err := guard(db.Close); err != nil {
 		return fmt.Errorf("close %s: %w", f.name, err)
 	}
 	return nil

@@ -96,6 +96,19 @@ func TestReadOnlyFileSystem(t *testing.T) {
 	}
 }
 
+func TestNoRoomForSnapshot(t *testing.T) {
+	dir := tmpfs(t, "18m")
+	h := newHarness(t, func(o *Options) { o.Dir = dir })
+	m := bigger(2000).Snapshot
+	m.Bytes = 4 << 20
+	m.Chunks = int(m.Bytes / access.ChunkSize)
+	if err := h.s.Stage(t.Context(), m); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("Stage: %v", err)
+	}
+	h.install(bigger(2000))
+	h.wantOpening(em(1500), 501)
+}
+
 func TestDiskFull(t *testing.T) {
 	dir := tmpfs(t, "1m")
 	h := newHarness(t, func(o *Options) { o.Dir = dir })

@@ -14,6 +14,14 @@
 // commit that holds it, never before. Run is the committers; until it runs,
 // changes wait.
 //
+// A snapshot of all keys arrives in chunks, which lie encrypted in a file of their
+// own and survive restarts. When they are all there a new keys.db is built from
+// them, sorted, beside the one in use; changes that come meanwhile go into the one
+// in use, and are noted there. Then, with the committer paused, the new file takes
+// them up, gets the lockouts and the outbox, is synced and renamed, and lookups
+// that begin from then on read it. Policy and door modes, which are no keys, lie in
+// small files of their own (ReadDocument, WriteDocument).
+//
 // Keys that can't be told apart at a door are decided by claim: rows of the
 // index are ordered (credential, claim, key), so the first row of a credential
 // is the one key that may open with it. What a key may do is therefore a

@@ -78,7 +78,7 @@ type harness struct {
 func testOptions(tb testing.TB, dir string) Options {
 	return Options{
 		Dir: dir, DeviceKey: deviceKey, BootID: boot1, Policy: testPolicy(tb, 4, levelA), Matchers: full,
-		Keep: 100, Cap: 1000, Now: func() time.Time { return start }, Log: slog.New(slog.DiscardHandler),
+		Keep: 100, Cap: 1000, Now: func() time.Time { return start }, Log: slog.New(slog.DiscardHandler), Decode: decodeLine,
 	}
 }
 
@@ -142,7 +142,7 @@ func (h *harness) apply(up ...access.Update) access.Position {
 	return pos
 }
 
-// statuses gives and confirms all rows of the outbox.
+// statuses gives all rows of the outbox.
 func (h *harness) statuses() (rows []access.StatusRow) {
 	h.tb.Helper()
 	for after := uint64(0); ; {
@@ -161,13 +161,22 @@ func (h *harness) statuses() (rows []access.StatusRow) {
 // results gives what is in the outbox, and empties it.
 func (h *harness) results() (out []access.Result) {
 	h.tb.Helper()
-	for _, row := range h.statuses() {
+	for _, row := range h.confirm() {
 		out = append(out, row.Results...)
+	}
+	return out
+}
+
+// confirm gives the rows of the outbox, and empties it.
+func (h *harness) confirm() []access.StatusRow {
+	h.tb.Helper()
+	rows := h.statuses()
+	for _, row := range rows {
 		if err := h.s.AckStatus(context.Background(), row.BootID, row.Seq); err != nil {
 			h.tb.Fatalf("AckStatus: %v", err)
 		}
 	}
-	return out
+	return rows
 }
 
 // opening gives the ids that open with a credential.

@@ -20,6 +20,9 @@ type keysTx struct {
 	lockout *bbolt.Bucket
 	meta    *bbolt.Bucket
 
+	kept    *bbolt.Bucket // nil when nothing is kept
+	keeping keeping
+
 	st       keysState
 	was      keysState // as read, to see whether it changed
 	policy   *access.Policy
@@ -27,10 +30,14 @@ type keysTx struct {
 	now      time.Time
 	results  []access.Result // for the status outbox
 	touched  bool
-	rows     bool // status rows were added
+	rows     bool      // status rows were added
+	gaveUp   access.ID // the snapshot that is not to stay staged
 }
 
-func (s *Store) beginKeys(tx *bbolt.Tx) (*keysTx, error) {
+func (s *Store) beginKeys(tx *bbolt.Tx) (*keysTx, error) { return s.keysTx(tx, s.policy, s.matchers) }
+
+// keysTx is for a transaction of any keys.db, the one in use or one in the making.
+func (s *Store) keysTx(tx *bbolt.Tx, p *access.Policy, m []access.Matcher) (*keysTx, error) {
 	st, err := readKeysState(tx)
 	if err != nil {
 		return nil, err
@@ -40,22 +47,20 @@ func (s *Store) beginKeys(tx *bbolt.Tx) (*keysTx, error) {
 		return nil, err
 	}
 	b[2].FillPercent = 0.95 // rows are only appended
-	return &keysTx{
+	u := &keysTx{
 		s: s, keys: b[0], creds: b[1], status: b[2], lockout: b[3], meta: b[4],
-		st: st, was: st, policy: s.policy, matchers: s.matchers, now: s.now().Round(0).UTC(),
-	}, nil
+		st: st, was: st, policy: p, matchers: m, now: s.now().Round(0).UTC(),
+	}
+	u.kept, u.keeping, err = readKeeping(tx)
+	return u, err
 }
 
 // finish turns the results into status rows and writes the meta row.
 func (u *keysTx) finish() (bool, error) {
 	for part := range slices.Chunk(u.results, access.MaxRowResults) {
-		u.st.statusSeq++
-		key := seqKey(u.st.statusSeq)
-		row := access.StatusRow{BootID: u.s.boot, Epoch: u.st.epoch, Results: part}
-		if err := u.put(u.status, key, seal(tagStatus, key, encodeStatus(row))); err != nil {
+		if err := u.addRow(access.StatusRow{Epoch: u.st.epoch, Results: part}); err != nil {
 			return false, err
 		}
-		u.rows = true
 	}
 	if !u.touched && u.st == u.was {
 		return false, nil
@@ -63,11 +68,22 @@ func (u *keysTx) finish() (bool, error) {
 	return true, writeMeta(u.meta, u.st.encode())
 }
 
+// addRow appends a row to the status outbox, under this start's boot id.
+func (u *keysTx) addRow(row access.StatusRow) error {
+	u.st.statusSeq++
+	u.rows, row.BootID = true, u.s.boot
+	key := seqKey(u.st.statusSeq)
+	return u.put(u.status, key, seal(tagStatus, key, encodeStatus(row)))
+}
+
 func (u *keysTx) committed() {
 	u.s.policy, u.s.matchers = u.policy, u.matchers
 	u.s.published(u.st)
 	if u.rows {
 		signal(u.s.statusReady)
+	}
+	if !u.gaveUp.IsZero() {
+		u.s.stage.forget(u.gaveUp)
 	}
 }
 
@@ -181,13 +197,18 @@ func (u *keysTx) inUse(id access.ID, r *keyRow) bool {
 // judge fills in the result of a key's latest put and whether it opens, from the
 // index as it stands.
 func (u *keysTx) judge(id access.ID, r *keyRow, v *decision) (changed bool) {
-	j := access.Judge(claimOf(v), u.policy, u.inUse(id, r))
+	return v.judge(u.policy, u.inUse(id, r), u.now)
+}
+
+// judge fills in the result and whether the key opens.
+func (v *decision) judge(p *access.Policy, inUse bool, now time.Time) (changed bool) {
+	j := access.Judge(claimOf(v), p, inUse)
 	j.Detail = clip(j.Detail, maxDetail)
 	v.opens = j.Opens
 	if v.err == j.Error && v.detail == j.Detail {
 		return false
 	}
-	v.err, v.detail, v.at = j.Error, j.Detail, u.now
+	v.err, v.detail, v.at = j.Error, j.Detail, now
 	return true
 }
 

@@ -20,6 +20,39 @@ type model struct {
 	policy          *access.Policy
 	matchers        []access.Matcher
 	told            map[access.ID]access.Result // the last result told of each key
+	seq             uint64                      // of the row told last
+	snapshot        *frozen                     // the one installed last
+	part            uint64                      // of its results, the last one told
+}
+
+// hear takes in what central is told.
+func (m *model) hear(t *rapid.T, rows []access.StatusRow) {
+	for _, row := range rows {
+		if m.seq++; row.Seq != m.seq {
+			t.Fatalf("row %d follows %d", row.Seq, m.seq-1)
+		}
+		if !row.Snapshot.IsZero() {
+			m.hearPart(t, row)
+		}
+		for _, r := range row.Results {
+			m.told[r.ID] = r
+		}
+	}
+}
+
+// hearPart takes in that all keys of a snapshot are applied, but for those that
+// this part and the next ones list.
+func (m *model) hearPart(t *rapid.T, row access.StatusRow) {
+	s := m.snapshot
+	if m.part++; s == nil || row.Snapshot != s.ID || row.Epoch != s.Epoch || row.Revision != s.Revision || row.Part != m.part || row.Part > row.Of {
+		t.Fatalf("row %+v, want part %d of snapshot %+v", row, m.part, s)
+	}
+	if row.Part > 1 {
+		return
+	}
+	for _, u := range s.puts {
+		m.told[u.ID] = access.Result{Revision: u.Revision, ID: u.ID, At: start}
+	}
 }
 
 func (m *model) credentials(u access.Update) []access.Credential {
@@ -77,9 +110,7 @@ func (m *model) compare(t *rapid.T, h *harness, all map[access.Credential]bool) 
 	if err != nil || len(keys) != len(m.latest) {
 		t.Fatalf("Keys: %d, %v, want %d", len(keys), err, len(m.latest))
 	}
-	for _, r := range h.results() {
-		m.told[r.ID] = r
-	}
+	m.hear(t, h.confirm())
 	opens := map[access.Credential][]access.ID{}
 	for _, k := range keys {
 		u := m.latest[k.Key.ID]
@@ -192,7 +223,13 @@ func TestModel(t *testing.T) {
 				part := slices.Clone(log[i:rapid.IntRange(i+1, len(log)).Draw(rt, "to")])
 				apply(access.Batch{Epoch: 1, Updates: part}, nil)
 				// A removed key's answers are nothing to hold a result against.
-				for _, r := range h.results() {
+				rows := h.confirm()
+				m.seq += uint64(len(rows))
+				var answers []access.Result
+				for _, row := range rows {
+					answers = append(answers, row.Results...)
+				}
+				for _, r := range answers {
 					u, ok := m.latest[r.ID]
 					if ok && u.Revision == r.Revision {
 						m.told[r.ID] = r

@@ -13,6 +13,8 @@ import (
 
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
+
+	"postern/access"
 )
 
 // Bounds of opening.
@@ -50,7 +52,10 @@ func (op *opening) open(ctx context.Context) error {
 	if err := op.s.lastGood.load(); err != nil {
 		op.rec.Reasons = append(op.rec.Reasons, lastGoodName+": "+err.Error())
 	}
-	return op.s.start(&op.rec)
+	if err := op.s.start(&op.rec); err != nil {
+		return err
+	}
+	return op.staged()
 }
 
 // file opens one database, whatever state it is in.
@@ -175,9 +180,9 @@ func (op *opening) use(f *file, sp spec) (reason, err error) {
 	if err != nil {
 		return nil, err
 	}
-	f.db = db
+	f.db.Store(db)
 	if reason := guard(func() error { return db.View(sp.suit) }); reason != nil {
-		f.db = nil
+		f.db.Store(nil)
 		return reason, db.Close()
 	}
 	if f.cause != nil {
@@ -235,7 +240,7 @@ func finishFile(db *bbolt.DB, tmp, path string, err error) error {
 // compact rewrites a file of which more pages are free than in use. Being short
 // of room for that is no reason not to start.
 func (op *opening) compact(f *file) error {
-	pages, free, err := freePages(f.db)
+	pages, free, err := freePages(f.db.Load())
 	if err != nil || pages < compactPages || free <= pages/2 {
 		return err
 	}
@@ -245,7 +250,7 @@ func (op *opening) compact(f *file) error {
 	}
 	dst, err := openDB(tmp, false)
 	if err == nil {
-		if err = bbolt.Compact(dst, f.db, compactTx); err == nil {
+		if err = bbolt.Compact(dst, f.db.Load(), compactTx); err == nil {
 			err = dst.Sync()
 		}
 		err = errors.Join(err, dst.Close())
@@ -255,14 +260,16 @@ func (op *opening) compact(f *file) error {
 		op.o.Log.Warn("store not compacted", "file", f.name, "err", err)
 		return nil
 	}
-	if err := f.db.Close(); err != nil {
+	if err := f.db.Swap(nil).Close(); err != nil {
 		return err
 	}
-	f.db = nil
 	if err := moveFile(tmp, f.path); err != nil {
 		return err
 	}
-	f.db, err = openDB(f.path, false)
+	db, err := openDB(f.path, false)
+	if err == nil {
+		f.db.Store(db)
+	}
 	return err
 }
 
@@ -312,16 +319,43 @@ func makeBuckets(tx *bbolt.Tx, names ...[]byte) ([]*bbolt.Bucket, error) {
 
 // fillKeys makes an empty keys.db. Nothing is saved from a damaged one: central
 // has it all, and half a set of keys opens doors to those whose removal was lost.
-func (op *opening) fillKeys(tx *bbolt.Tx, _ string) (int, error) {
-	b, err := makeBuckets(tx, bucketMeta, bucketKeys, bucketCreds, bucketStatus, bucketLockout)
-	if err != nil {
+func (op *opening) fillKeys(tx *bbolt.Tx, aside string) (int, error) {
+	meta, err := op.s.makeKeys(tx, op.s.policy, op.s.matchers)
+	if err != nil || aside == "" || !otherDevice(aside, op.s.secrets.check()) {
 		return 0, err
 	}
-	st := keysState{
-		device:   op.s.secrets.check(),
-		matchers: hashMatchers(op.s.matchers), policy: hashPolicy(op.s.policy),
+	return 0, meta.Put(metaLost, seal(tagMeta, metaLost, []byte{recordVersion}))
+}
+
+// makeKeys makes the buckets of a keys.db without a key, and its state.
+func (s *Store) makeKeys(tx *bbolt.Tx, p *access.Policy, m []access.Matcher) (meta *bbolt.Bucket, err error) {
+	b, err := makeBuckets(tx, bucketMeta, bucketKeys, bucketCreds, bucketStatus, bucketLockout)
+	if err != nil {
+		return nil, err
 	}
-	return 0, writeMeta(b[0], st.encode())
+	st := keysState{device: s.secrets.check(), matchers: hashMatchers(m), policy: hashPolicy(p)}
+	return b[0], writeMeta(b[0], st.encode())
+}
+
+// otherDevice reports whether a keys.db that was put aside is whole and another
+// device key's.
+func otherDevice(path string, check hash16) (other bool) {
+	if checkStructure(path) != nil {
+		return false
+	}
+	db, err := openDB(path, true)
+	if err != nil {
+		return false
+	}
+	_ = guard(func() error {
+		return db.View(func(tx *bbolt.Tx) error {
+			st, err := readKeysState(tx)
+			other = err == nil && st.device != check
+			return err
+		})
+	})
+	_ = guard(db.Close)
+	return other
 }
 
 // fillJournal makes a journal with the events of a damaged one that can be read,

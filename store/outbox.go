@@ -33,6 +33,10 @@ func (s *Store) NextStatus(after uint64) (row access.StatusRow, ok bool, err err
 	return row, ok, err
 }
 
+// LastStatus is the number of the last row of the status outbox, confirmed or not,
+// as committed; 0 when there has been none.
+func (s *Store) LastStatus() uint64 { return s.status.Load() }
+
 func decodeStatusRow(k, v []byte) (access.StatusRow, error) {
 	payload, err := unseal(tagStatus, k, v)
 	if err != nil {

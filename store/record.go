@@ -230,7 +230,11 @@ func decodeLockout(payload []byte) (l access.Lockout, err error) {
 }
 
 func encodeStatus(row access.StatusRow) []byte {
+	snapshot := !row.Snapshot.IsZero()
 	b := append([]byte{recordVersion}, row.BootID[:]...)
+	if snapshot {
+		b[0] = snapshotVersion
+	}
 	b = binary.AppendUvarint(b, row.Epoch)
 	b = binary.AppendUvarint(b, uint64(len(row.Results)))
 	for _, r := range row.Results {
@@ -240,18 +244,28 @@ func encodeStatus(row access.StatusRow) []byte {
 		b = appendString(b, r.Detail)
 		b = appendTime(b, r.At)
 	}
+	if snapshot {
+		b = append(b, row.Snapshot[:]...)
+		for _, v := range []uint64{row.Revision, row.Part, row.Of} {
+			b = binary.AppendUvarint(b, v)
+		}
+	}
 	return b
 }
 
 // decodeStatus gives the row without its sequence numbers, which are the key's.
 func decodeStatus(payload []byte) (row access.StatusRow, err error) {
 	d := decoder{b: payload}
-	d.u8()
+	version := d.u8()
 	row.BootID, row.Epoch = d.id(), d.uvarint()
 	for range d.size(access.MaxRowResults) {
 		r := access.Result{ID: d.id(), Error: d.errorType()}
 		r.Revision, r.Detail, r.At = d.uvarint(), d.str(maxDetail), d.time()
 		row.Results = append(row.Results, r)
+	}
+	if version == snapshotVersion {
+		row.Snapshot = d.id()
+		row.Revision, row.Part, row.Of = d.uvarint(), d.uvarint(), d.uvarint()
 	}
 	return row, d.done("status row")
 }

@@ -17,17 +17,29 @@ import (
 // revision 1; afterwards a lower epoch is access.ErrOldEpoch, a higher one
 // access.ErrNewEpoch. A key that can't be one is consumed and fails.
 func (s *Store) Apply(ctx context.Context, b access.Batch) (access.Position, error) {
+	return s.Queue(b)(ctx)
+}
+
+// Queue is Apply for a caller that goes on meanwhile: it returns at once, and
+// wait gives what Apply gives. Batches are applied in the order in which they
+// were queued, and those that queue up share a commit.
+func (s *Store) Queue(b access.Batch) (wait func(context.Context) (access.Position, error)) {
 	var pos access.Position
 	var refused error
-	err := s.keysC.submit(ctx, func(u *keysTx) (err error) {
+	done, err := s.keysC.enqueue(&job[*keysTx]{done: make(chan error, 1), do: func(u *keysTx) (err error) {
 		refused, err = u.apply(b)
 		pos = u.st.position()
 		return err
-	})
-	if err != nil {
-		return s.Position(), err
+	}})
+	return func(ctx context.Context) (access.Position, error) {
+		if err == nil {
+			err = await(ctx, done)
+		}
+		if err != nil {
+			return s.Position(), err
+		}
+		return pos, refused
 	}
-	return pos, refused
 }
 
 // Position is how far the panel has come, as committed.
@@ -80,16 +92,26 @@ func (u *keysTx) repeat(up access.Update) error {
 // take consumes the next revision: the key's earlier put goes, the new one
 // comes, and whoever gained or lost a credential by that is judged again.
 func (u *keysTx) take(up access.Update) error {
-	u.st.revision = up.Revision
-	old, was, had, err := u.load(up.ID)
+	if err := u.keep(up.Revision, up.ID); err != nil {
+		return err
+	}
+	if up.Op == access.Remove {
+		return u.consume(up.Revision, up.ID, nil, nil)
+	}
+	row, dec := u.s.latest(up, u.matchers)
+	return u.consume(up.Revision, up.ID, &row, &dec)
+}
+
+// consume puts a key as latest makes it, or removes it when row is nil.
+func (u *keysTx) consume(revision uint64, id access.ID, row *keyRow, dec *decision) error {
+	u.st.revision = revision
+	old, was, had, err := u.load(id)
 	if err != nil {
 		return err
 	}
-	var row keyRow
-	var dec decision
-	put := up.Op != access.Remove
-	if put {
-		row, dec = u.s.latest(up, u.matchers)
+	put := row != nil
+	if !put {
+		row = &keyRow{}
 	}
 	touched := union(old.creds, row.creds)
 	owners := make([]access.ID, len(touched))
@@ -97,29 +119,29 @@ func (u *keysTx) take(up access.Update) error {
 		owners[i] = u.owner(c)
 	}
 	if had {
-		u.st.digest = u.st.digest.Sub(up.ID, was.revision)
+		u.st.digest = u.st.digest.Sub(id, was.revision)
 		u.st.count--
-		if err := u.unindex(up.ID, &old, &row); err != nil {
+		if err := u.unindex(id, &old, row); err != nil {
 			return err
 		}
 	}
-	res := access.Result{Revision: up.Revision, ID: up.ID, At: u.now}
+	res := access.Result{Revision: revision, ID: id, At: u.now}
 	switch {
 	case put:
-		u.st.digest = u.st.digest.Add(up.ID, up.Revision)
+		u.st.digest = u.st.digest.Add(id, revision)
 		u.st.count++
 		dec.at = u.now
-		u.judge(up.ID, &row, &dec)
-		res = dec.result(up.ID)
-		err = u.save(up.ID, &row, &dec)
+		u.judge(id, row, dec)
+		res = dec.result(id)
+		err = u.save(id, row, dec)
 	case had:
-		err = u.remove(u.keys, up.ID[:])
+		err = u.remove(u.keys, id[:])
 	}
 	if err != nil {
 		return err
 	}
 	u.results = append(u.results, res)
-	return u.rejudgeOwners(up.ID, touched, owners)
+	return u.rejudgeOwners(id, touched, owners)
 }
 
 // rejudgeOwners judges again whom a change of key id concerns. Only the owner of

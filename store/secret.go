@@ -16,8 +16,9 @@ import (
 // DeviceKeySize is the size of a device key in bytes.
 const DeviceKeySize = 32
 
-// secrets computes the keyed hashes under which codes and PINs are stored. The
-// three inputs can't meet: the check text is longer than the other two ever get.
+// secrets computes the keyed hashes under which codes and PINs are stored, and
+// the keys of what is staged. The inputs can't meet: the texts of check and stage
+// differ from the start, and are longer than the other two ever get.
 type secrets struct{ key []byte }
 
 func (s secrets) mac(parts ...string) []byte {
@@ -31,6 +32,11 @@ func (s secrets) mac(parts ...string) []byte {
 func (s secrets) check() (out hash16) {
 	copy(out[:], s.mac("postern check value of the device key"))
 	return out
+}
+
+// stage is the key that the chunks of one snapshot are encrypted with.
+func (s secrets) stage(id access.ID) []byte {
+	return s.mac("postern key of a staged snapshot", string(id[:]))
 }
 
 func (s secrets) pin(id access.ID, pin string) []byte { return s.mac(string(id[:]), pin) }

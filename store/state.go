@@ -9,16 +9,19 @@ import (
 	"postern/access"
 )
 
-// The buckets. meta is in both files and holds one row.
+// The buckets. meta is in both files and holds the row of the file's state.
 var (
 	bucketMeta    = []byte("meta")
 	bucketKeys    = []byte("keys")
 	bucketCreds   = []byte("cred")
 	bucketStatus  = []byte("status")
 	bucketLockout = []byte("lockout")
+	bucketPlaces  = []byte("places") // only where somebody is known to be somewhere
 	bucketEvents  = []byte("events")
+	bucketKept    = []byte("kept") // only while a snapshot is staged
 
 	metaState = []byte("state")
+	metaLost  = []byte("pin-key-lost") // there while PINs and codes are those of a lost device key
 )
 
 // The kinds of file, the second byte of the meta row.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -18,8 +19,8 @@ import (
 
 // Options is what a store is opened with.
 type Options struct {
-	// Dir holds keys.db, journal.db, what was put aside of them, and the last good
-	// time; it is made when absent.
+	// Dir holds keys.db, journal.db, what was put aside of them, a snapshot that is
+	// arriving, and the last good time; it is made when absent.
 	Dir string
 	// DeviceKey is the panel's secret, DeviceKeySize bytes, from LoadDeviceKey. It
 	// must not lie in Dir's backups: it keeps codes and PINs secret.
@@ -38,6 +39,10 @@ type Options struct {
 	// one. An error that is ErrUnchecked means that the child could not be run;
 	// any other puts the file aside.
 	Check func(ctx context.Context, path string) error
+	// Decode reads one line of a snapshot, without its newline: the put of a key.
+	// A key that can't be one is an Update with a Fault; an error, which must hold
+	// no secret, makes the snapshot bad. It may be called from several goroutines.
+	Decode func(line []byte) (access.Update, error)
 	// Log gets damage as it is met; slog.Default when nil.
 	Log *slog.Logger
 }
@@ -54,6 +59,8 @@ func (o *Options) validate() error {
 		return errors.New("the policy is missing")
 	case o.Keep < 0 || o.Cap < 2:
 		return errBounds
+	case o.Decode == nil:
+		return errors.New("the decoder of snapshots is missing")
 	}
 	return nil
 }
@@ -72,6 +79,8 @@ type Store struct {
 	boot      access.ID
 	secrets   secrets
 	keep, cap int
+	decode    func(line []byte) (access.Update, error)
+	log       *slog.Logger
 	damaged   *alarm
 
 	keys, journal *file
@@ -82,9 +91,13 @@ type Store struct {
 	policy   *access.Policy
 	matchers []access.Matcher
 
-	pos      atomic.Pointer[access.Position]
-	handed   atomic.Uint64 // highest event that NextEvents gave
-	lastGood *lastGood
+	lastStatus atomic.Uint64
+	pos        atomic.Pointer[access.Position]
+	status     atomic.Uint64 // number of the last status row
+	pinLost    atomic.Bool
+	stage      *stage
+	handed     atomic.Uint64 // highest event that NextEvents gave
+	lastGood   *lastGood
 
 	statusReady, eventsReady chan struct{}
 }
@@ -119,9 +132,11 @@ func newStore(o *Options) *Store {
 	}
 	s := &Store{
 		now: o.Now, boot: o.BootID, secrets: secrets{key: slices.Clone(o.DeviceKey)}, keep: o.Keep, cap: o.Cap,
+		decode: o.Decode, log: o.Log,
 		damaged: &alarm{c: make(chan struct{})},
 		policy:  o.Policy, matchers: slices.Clone(o.Matchers),
 		lastGood:    newLastGood(o.Dir),
+		stage:       &stage{path: filepath.Join(o.Dir, stagedName)},
 		statusReady: make(chan struct{}, 1), eventsReady: make(chan struct{}, 1),
 	}
 	s.published(keysState{})
@@ -132,6 +147,7 @@ func newStore(o *Options) *Store {
 func (s *Store) published(st keysState) {
 	pos := st.position()
 	s.pos.Store(&pos)
+	s.status.Store(st.statusSeq)
 }
 
 // Run commits changes until ctx ends, and then what was queued; changes after
@@ -141,6 +157,7 @@ func (s *Store) Run(ctx context.Context) error {
 	wg.Go(func() { s.journalC.run(ctx) })
 	s.keysC.run(ctx)
 	wg.Wait()
+	s.stage.stop()
 	s.lastGood.stop()
 	return nil
 }
@@ -148,6 +165,7 @@ func (s *Store) Run(ctx context.Context) error {
 // Close closes the files. Run must have ended; what is still queued is not
 // committed.
 func (s *Store) Close() error {
+	s.stage.stop()
 	s.lastGood.stop()
 	var errs []error
 	for _, f := range []*file{s.keys, s.journal} {
@@ -167,9 +185,10 @@ func (s *Store) start(rec *Recovery) error {
 	s.keysC = newCommitter(s.keys, s.beginKeys)
 	s.journalC = newCommitter(s.journal, s.beginJournal)
 	var st keysState
-	if s.keys.db != nil {
+	if s.keys.db.Load() != nil {
 		err := s.keys.view(func(tx *bbolt.Tx) (err error) {
 			st, err = readKeysState(tx)
+			s.pinLost.Store(err == nil && tx.Bucket(bucketMeta).Get(metaLost) != nil)
 			if k, _ := tx.Bucket(bucketStatus).Cursor().First(); k != nil {
 				signal(s.statusReady)
 			}
@@ -180,7 +199,7 @@ func (s *Store) start(rec *Recovery) error {
 		}
 		s.published(st)
 	}
-	if s.journal.db != nil {
+	if s.journal.db.Load() != nil {
 		err := s.journal.view(func(tx *bbolt.Tx) error {
 			st, err := readJournalState(tx)
 			if st.waiting > 0 {
