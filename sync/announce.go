@@ -18,9 +18,29 @@ func (s *session) state(online bool) wire.State {
 
 // reported is where the replica stands, under the ids of this connection.
 func (s *session) reported(p access.Position) wire.Reported {
-	return wire.Reported{
-		BootID: s.c.o.BootID, ConnSeq: s.seq, Epoch: p.Epoch, Revision: p.Revision, Digest: p.Digest, Count: p.Count,
+	o := &s.c.o
+	r := wire.Reported{
+		BootID: o.BootID, ConnSeq: s.seq, Epoch: p.Epoch, Revision: p.Revision, Digest: p.Digest, Count: p.Count,
+		Unsigned: len(o.Trust) == 0, PINKeyLost: o.Replica.PINKeyLost(), Statuses: s.unconfirmed(),
 	}
+	if o.Site != nil {
+		r.Policy, r.Modes = o.Site.Versions()
+	}
+	return r
+}
+
+// unconfirmed is the number of the first status row that central has not
+// confirmed or, where it has them all, of the next. 0 is not known.
+func (s *session) unconfirmed() uint64 {
+	next := s.c.o.Replica.LastStatus() + 1 // read first: a row may be added meanwhile
+	row, ok, err := s.c.o.Replica.NextStatus(0)
+	switch {
+	case err != nil:
+		return 0
+	case ok:
+		return row.Seq
+	}
+	return next
 }
 
 func (s *session) announceState(now time.Time) error {
@@ -29,7 +49,7 @@ func (s *session) announceState(now time.Time) error {
 	}
 	state := s.state(true)
 	s.clock = s.c.o.Clock()
-	s.loopbackAt = now.Add(s.c.o.LoopbackAfter)
+	s.loopbackAt, s.aliveAt = now.Add(s.c.o.LoopbackAfter), now.Add(s.c.o.AnnounceEvery)
 	return s.publish(wire.TopicState, wire.Encode(state))
 }
 
@@ -43,6 +63,18 @@ func (s *session) announcePanel(now time.Time) error {
 		return nil
 	}
 	return s.publish(wire.TopicPanel, payload)
+}
+
+// announcePolicy says what became of the newest policy.
+func (s *session) announcePolicy(now time.Time) error {
+	if !due(&s.policyAt, now) || s.c.o.Site == nil {
+		return nil
+	}
+	st, ok := s.c.o.Site.PolicyStatus()
+	if !ok {
+		return nil
+	}
+	return s.publish(wire.TopicPolicyStatus, encodePolicy(st))
 }
 
 // report says where the replica stands now, which may be further than when the
@@ -65,7 +97,7 @@ func (s *session) heard(payload []byte, retained bool) {
 		s.c.bad(string(wire.TopicState), err)
 	}
 	if err == nil && state.BootID == s.c.o.BootID && state.ConnSeq == s.seq && state.Online {
-		s.loopbackAt = time.Time{}
+		s.loopbackAt, s.unheard = time.Time{}, false
 		s.c.update(func(st *Status) { st.LoopbackSeen = true })
 		signal(s.c.changed)
 		return
@@ -81,10 +113,24 @@ func (s *session) heard(payload []byte, retained bool) {
 	s.stateAt = time.Now().Add(s.c.o.StateAfter)
 }
 
+// stillHere has everything announced again now and then. A broker whose queue is
+// full drops the newest message and tells nobody; central would take a panel whose
+// state was lost so for one that is away, as long as the connection lasts.
+func (s *session) stillHere(now time.Time) {
+	if due(&s.aliveAt, now) {
+		s.stateAt, s.panelAt, s.policyAt, s.reportAt = now, now, now, now
+	}
+}
+
 func (s *session) checkLoopback(now time.Time) {
 	if !due(&s.loopbackAt, now) {
 		return
 	}
+	s.stateAt = now // it may only have been lost
+	if s.unheard {
+		return
+	}
+	s.unheard = true
 	s.log.Error("own state did not come back from the broker: check that its access rules let this panel write and read its topics")
 	s.c.update(func(st *Status) {
 		st.LoopbacksMissed++

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	mqtt "github.com/eclipse/paho.mqtt.golang"
+
 	"postern/access"
 	"postern/wire"
 )
@@ -54,37 +56,113 @@ func (g *gap) moved(p access.Position, askAt time.Time) {
 	}
 }
 
-// change applies a batch. Only what the replica has not committed can be asked
-// for again, so that an error here holds up nothing.
-func (s *session) change(ctx context.Context, payload []byte) {
+// maxGroup bounds the revisions that are committed at once.
+const maxGroup = 1000
+
+// change queues a batch for the replica.
+func (s *session) change(ctx context.Context, m mqtt.Message, payload []byte) bool {
 	b, err := wire.DecodeChanges(payload)
 	if err != nil {
 		s.c.bad(string(wire.TopicChange), err)
-		return
+		return false
 	}
-	first, last := b.Updates[0].Revision, b.Updates[len(b.Updates)-1].Revision
-	log := s.log.With("epoch", b.Epoch, "first", first, "last", last)
-	p, err := s.c.o.Replica.Apply(ctx, b)
+	s.put(ctx, &s.lanes.changes, task{m: m, about: b})
+	return true
+}
+
+// gatherChanges has the batches that continue each other committed at once: one
+// flush of the card does for all that has come since the last one.
+func (s *session) gatherChanges(waiting []task) (int, work) {
+	batches := []access.Batch{waiting[0].about.(access.Batch)}
+	total := len(batches[0].Updates)
+	for _, t := range waiting[1:] {
+		b, ok := t.about.(access.Batch) // always
+		last := batches[len(batches)-1]
+		total += len(b.Updates)
+		if !ok || b.Epoch != last.Epoch || b.Updates[0].Revision != lastOf(last)+1 || total > maxGroup {
+			break
+		}
+		batches = append(batches, b)
+	}
+	return len(batches), func(ctx context.Context) func() {
+		outcomes := s.c.o.apply(ctx, batches)
+		return func() {
+			for _, o := range outcomes {
+				s.applied(ctx, o)
+			}
+		}
+	}
+}
+
+func lastOf(b access.Batch) uint64 { return b.Updates[len(b.Updates)-1].Revision }
+
+// outcome is what became of batches that were applied at once.
+type outcome struct {
+	epoch, first, last uint64
+	batches            int
+	pos                access.Position
+	err                error
+}
+
+// apply commits batches that continue each other, at once or, where the store
+// fails, each by itself, so that one that it can't take holds up no other.
+func (o *Options) apply(ctx context.Context, batches []access.Batch) []outcome {
+	all := batches[0]
+	if len(batches) > 1 {
+		all.Updates = nil // a new one: the first batch may be applied by itself yet
+		for _, b := range batches {
+			all.Updates = append(all.Updates, b.Updates...)
+		}
+	}
+	pos, err := o.Replica.Apply(ctx, all)
+	out := outcome{all.Epoch, all.Updates[0].Revision, lastOf(all), len(batches), pos, err}
+	if err == nil || len(batches) == 1 || ctx.Err() != nil || refusal(err) {
+		return []outcome{out}
+	}
+	var each []outcome
+	for _, b := range batches {
+		each = append(each, o.apply(ctx, []access.Batch{b})...)
+	}
+	return each
+}
+
+// refusal reports whether the rules, and not the store, kept a batch out.
+func refusal(err error) bool {
+	return errors.Is(err, access.ErrGap) || errors.Is(err, access.ErrOldEpoch) || errors.Is(err, access.ErrNewEpoch)
+}
+
+// applied takes note of what became of a group. Only what the replica has not
+// committed can be asked for again, so that an error here holds up nothing.
+func (s *session) applied(ctx context.Context, o outcome) {
+	log := s.log.With("epoch", o.epoch, "first", o.first, "last", o.last)
 	now := time.Now()
-	switch {
+	switch err := o.err; {
 	case err == nil:
-		s.gap.moved(p, now.Add(s.c.o.NeedAfter))
-		s.c.update(func(st *Status) { st.Applied++ })
+		s.moved(o.pos, now)
+		s.c.update(func(st *Status) { st.Applied += uint64(o.batches); st.Commits++ })
 		s.reportBy(now.Add(s.c.o.ReportAfter))
 		log.Debug("changes applied")
 	case errors.Is(err, access.ErrGap):
-		s.gap.seen(b.Epoch, last, now.Add(s.c.o.NeedAfter))
+		s.gap.seen(o.epoch, o.last, now.Add(s.c.o.NeedAfter))
 		s.c.update(func(st *Status) { st.Gaps++ })
 		log.Debug("changes before these are missing")
-	case errors.Is(err, access.ErrOldEpoch), errors.Is(err, access.ErrNewEpoch):
+	case refusal(err):
 		s.c.update(func(st *Status) { st.WrongEpochs++ })
 		s.reportBy(now.Add(s.c.o.ReportAfter))
+		if errors.Is(err, access.ErrNewEpoch) {
+			s.wantManifest(now)
+		}
 		log.Warn("changes of another epoch refused", "error", err)
 	case ctx.Err() != nil:
 	default:
 		s.c.update(func(st *Status) { st.ApplyErrors++ })
 		log.Error("changes could not be stored", "error", err)
 	}
+}
+
+// moved takes note of where the replica stands now.
+func (s *session) moved(p access.Position, now time.Time) {
+	s.gap.moved(p, now.Add(s.c.o.NeedAfter))
 }
 
 // reportBy has the position reported at t at the latest.

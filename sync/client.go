@@ -22,6 +22,7 @@ type Status struct {
 	// LoopbackSeen says that the panel's own state came back on this connection:
 	// the broker lets it speak and listen.
 	LoopbackSeen bool
+	Heard        time.Time // when central last said something, also on earlier connections; zero is never
 
 	Applied         uint64 // batches of changes taken
 	Dropped         uint64 // messages refused because the queue was full or they were too long
@@ -35,6 +36,18 @@ type Status struct {
 	LoopbacksMissed uint64 // connections on which the own state did not come back in time
 	StatesRepeated  uint64 // times that a foreign or old state of this panel was contradicted
 	Refused         uint64 // subscriptions that the broker refused
+
+	Commits        uint64 // in which those batches were taken
+	Unsigned       bool   // no key is trusted: whatever comes over the broker is taken
+	BadSignatures  uint64 // messages refused because no trusted key had signed them
+	Fetching       bool   // a snapshot's chunks are being fetched
+	Installing     bool   // a snapshot is being put in the place of the keys
+	Snapshots      uint64 // installed
+	SnapshotErrors uint64 // snapshots that could not be installed
+	ChunkErrors    uint64 // chunks that the store could not take
+	Mismatches     uint64 // times that central wanted other keys at this panel's revision
+	Commands       uint64 // done or refused, repeated ones not counted
+	ModeErrors     uint64 // door modes that could not be put in force
 }
 
 // Client is the panel's end of the link to central.
@@ -47,8 +60,11 @@ type Client struct {
 	changed chan struct{}
 
 	// The rest is Run's own.
-	connSeq  uint64
-	throttle throttle
+	connSeq   uint64
+	throttle  throttle
+	commands  commands
+	install   install
+	installed chan installation
 
 	oversize atomic.Uint64 // packets too long
 
@@ -68,9 +84,10 @@ func New(o Options) (*Client, error) {
 	}
 	c := &Client{
 		o: o, broker: b, log: o.Log.With("broker", b.String()),
-		panel: make(chan struct{}, 1), changed: make(chan struct{}, 1),
+		panel: make(chan struct{}, 1), changed: make(chan struct{}, 1), installed: make(chan installation, 1),
 	}
-	c.status = Status{Broker: b.String(), Since: o.Now()}
+	c.install.pause = backoff{min: o.NeedAfter, max: slowest(o.NeedAfter)}
+	c.status = Status{Broker: b.String(), Since: o.Now(), Unsigned: len(o.Trust) == 0}
 	return c, nil
 }
 
@@ -78,6 +95,7 @@ func New(o Options) (*Client, error) {
 // broker that is down or refuses is tried again for ever.
 func (c *Client) Run(ctx context.Context) error {
 	pause := backoff{min: c.o.RetryMin, max: c.o.RetryMax}
+	defer c.install.work.Wait()
 	for ctx.Err() == nil {
 		start := time.Now()
 		err := c.connect(ctx)
@@ -105,8 +123,8 @@ func (c *Client) Status() Status {
 // to work as it should; it is for one reader.
 func (c *Client) Changed() <-chan struct{} { return c.changed }
 
-// PanelChanged says that Options.Panel or Options.Clock answers otherwise than
-// before, so that they are announced again. It does not block.
+// PanelChanged says that Options.Panel, Clock or Site answers otherwise than
+// before, so that it is announced again. It does not block.
 func (c *Client) PanelChanged() { signal(c.panel) }
 
 func (c *Client) connected(seq uint64) {

@@ -8,17 +8,21 @@ import (
 	"postern/wire"
 )
 
-// Bounds of texts at central; see the checks of wire.Statuses and wire.Events.
+// Bounds of texts at central; see the checks of wire.Statuses, wire.Events and wire.PolicyStatus.
 const (
 	maxText   = 128
 	maxDetail = 512
+	maxPath   = 256
 	maxYear   = 9999
 )
 
 // encodeStatus is a row as it travels. A row can't be split, so that one that
 // is too long loses what is only for people.
 func encodeStatus(row access.StatusRow) []byte {
-	w := wire.Statuses{BootID: row.BootID, Seq: row.Seq, After: row.After, Oldest: row.Oldest, Epoch: row.Epoch}
+	w := wire.Statuses{
+		BootID: row.BootID, Seq: row.Seq, After: row.After, Oldest: row.Oldest, Epoch: row.Epoch, Results: []wire.Result{},
+		SnapshotID: row.Snapshot, Revision: row.Revision, Part: row.Part, Of: row.Of,
+	}
 	for _, r := range row.Results {
 		r.Detail, r.At = clip(r.Detail, maxDetail), sane(r.At)
 		w.Results = append(w.Results, wire.ResultOf(r))
@@ -76,4 +80,15 @@ func clip(s string, n int) string {
 		return s
 	}
 	return strings.ToValidUTF8(s[:n], "")
+}
+
+// encodePolicy is what became of a policy as central will take it: of many
+// faults the first, of long texts the beginning.
+func encodePolicy(st wire.PolicyStatus) []byte {
+	faults := st.Faults[:min(len(st.Faults), wire.MaxFaults)]
+	st.Faults = nil
+	for _, f := range faults {
+		st.Faults = append(st.Faults, wire.PolicyFault{Path: clip(f.Path, maxPath), Message: clip(f.Message, maxDetail)})
+	}
+	return wire.Encode(st)
 }

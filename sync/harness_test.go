@@ -2,6 +2,7 @@ package sync
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -196,6 +197,21 @@ type memory struct {
 	block    chan struct{} // Apply waits for it when not nil
 	status   chan struct{}
 	event    chan struct{}
+	poison   uint64      // a revision that the store can't take
+	applies  [][2]uint64 // first and last revision of each call of Apply
+
+	staged    access.Snapshot
+	chunks    map[int][]byte
+	dropped   []access.ID // snapshots that were unstaged, or replaced
+	tries     int         // calls of Stage
+	stages    int         // of them taken
+	stageErr  error
+	chunkErr  error
+	chunkHold chan struct{} // StageChunk waits for it when not nil
+	hold      chan struct{} // Install waits for it when not nil
+	installs  int           // calls of Install
+	failOnce  error         // of the next Install
+	lostKey   bool
 }
 
 func newMemory() *memory {
@@ -216,7 +232,10 @@ func (m *memory) Apply(ctx context.Context, b access.Batch) (access.Position, er
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	first := b.Updates[0].Revision
+	m.applies = append(m.applies, [2]uint64{first, b.Updates[len(b.Updates)-1].Revision})
 	switch {
+	case m.poison != 0 && first <= m.poison && b.Updates[len(b.Updates)-1].Revision >= m.poison:
+		return m.pos, errDisk
 	case m.fail != nil:
 		return m.pos, m.fail
 	case m.pos.Epoch == 0 && first == 1:
@@ -252,6 +271,115 @@ func (m *memory) Apply(ctx context.Context, b access.Batch) (access.Position, er
 	return m.pos, nil
 }
 
+func (m *memory) Stage(_ context.Context, s access.Snapshot) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.tries++
+	switch {
+	case m.stageErr != nil:
+		return m.stageErr
+	case s.Epoch < m.pos.Epoch:
+		return access.ErrOldEpoch
+	case s.Epoch == m.pos.Epoch && s.Revision < m.pos.Revision:
+		return access.ErrStale
+	}
+	m.stages++
+	if s.ID == m.staged.ID {
+		return nil
+	}
+	m.unstage()
+	m.staged, m.chunks = s, map[int][]byte{}
+	return nil
+}
+
+func (m *memory) unstage() {
+	if !m.staged.ID.IsZero() {
+		m.dropped = append(m.dropped, m.staged.ID)
+	}
+	m.staged, m.chunks = access.Snapshot{}, nil
+}
+
+func (m *memory) Unstage(context.Context) error {
+	m.set((*memory).unstage)
+	return nil
+}
+
+func (m *memory) Staged() (s access.Snapshot, missing []int, ok bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for n := 0; n < m.staged.Chunks && len(missing) < wire.MaxNeedChunks; n++ {
+		if m.chunks[n] == nil {
+			missing = append(missing, n)
+		}
+	}
+	return m.staged, missing, !m.staged.ID.IsZero()
+}
+
+func (m *memory) StageChunk(ctx context.Context, id access.ID, n int, data []byte) error {
+	m.mu.Lock()
+	hold := m.chunkHold
+	m.mu.Unlock()
+	if hold != nil {
+		<-hold
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	want := min(access.ChunkSize, m.staged.Bytes-int64(n)*access.ChunkSize)
+	switch {
+	case m.chunkErr != nil:
+		return m.chunkErr
+	case id != m.staged.ID || int64(len(data)) != want:
+		return errors.New("not a chunk of what is staged")
+	}
+	m.chunks[n] = slices.Clone(data)
+	return nil
+}
+
+func (m *memory) Install(ctx context.Context) (access.Position, error) {
+	m.mu.Lock()
+	hold := m.hold
+	m.installs++
+	m.mu.Unlock()
+	if hold != nil {
+		select {
+		case <-hold:
+		case <-ctx.Done():
+			return access.Position{}, ctx.Err()
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.failOnce; err != nil {
+		m.failOnce = nil
+		return m.pos, err
+	}
+	s := m.staged
+	var data []byte
+	for n := range s.Chunks {
+		data = append(data, m.chunks[n]...)
+	}
+	m.unstage()
+	m.dropped = nil
+	if sha256.Sum256(data) != s.SHA256 {
+		return m.pos, errHash
+	}
+	// What was applied since the snapshot is replayed; here only its revision matters.
+	revision := s.Revision
+	if m.pos.Epoch == s.Epoch {
+		revision = max(revision, m.pos.Revision)
+	}
+	m.pos = access.Position{Epoch: s.Epoch, Revision: revision, Digest: s.Digest, Count: s.Count}
+	m.lostKey = false
+	m.addStatus(access.StatusRow{Epoch: s.Epoch, Snapshot: s.ID, Revision: s.Revision, Part: 1, Of: 1})
+	return m.pos, nil
+}
+
+func (m *memory) PINKeyLost() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.lostKey
+}
+
 func (m *memory) addStatus(row access.StatusRow) {
 	m.seq++
 	row.BootID, row.Seq, row.After = m.boot, m.seq, m.seq-1
@@ -276,6 +404,12 @@ func (m *memory) Position() access.Position {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.pos
+}
+
+func (m *memory) LastStatus() uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.seq
 }
 
 func (m *memory) NextStatus(after uint64) (access.StatusRow, bool, error) {
@@ -487,6 +621,10 @@ func (c *central) publish(topic wire.Topic, retained bool, payload []byte) {
 
 // send publishes changes first…last of an epoch, each a put of a key of its own.
 func (c *central) send(epoch, first, last uint64) {
+	c.publish(wire.TopicChange, false, changesOf(epoch, first, last))
+}
+
+func changesOf(epoch, first, last uint64) []byte {
 	b := wire.Changes{Epoch: epoch}
 	for r := first; r <= last; r++ {
 		b.Changes = append(b.Changes, wire.Change{
@@ -494,7 +632,7 @@ func (c *central) send(epoch, first, last uint64) {
 			Key: wire.Encode(wire.Key{Identification: fmt.Sprintf("%013d", r), Type: "proximity", AccessLevels: []string{}}),
 		})
 	}
-	c.publish(wire.TopicChange, false, wire.Encode(b))
+	return wire.Encode(b)
 }
 
 func keyID(r uint64) access.ID {
@@ -543,4 +681,7 @@ func (c *central) at(t *testing.T, epoch, revision uint64) wire.Reported {
 	return r
 }
 
-var errDisk = errors.New("no space left on device")
+var (
+	errDisk = errors.New("no space left on device")
+	errHash = errors.New("the snapshot is not what its manifest says")
+)

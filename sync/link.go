@@ -29,10 +29,21 @@ func (s *session) handshake(ctx context.Context) error {
 		SetBinaryWill(wire.TopicState.Of(o.SystemID), wire.Encode(s.state(false)), qos, wire.TopicState.Retained()).
 		SetDefaultPublishHandler(s.receive).
 		SetConnectionLostHandler(func(_ mqtt.Client, err error) { s.lost <- err })
-	s.mq = mqtt.NewClient(m)
-	stop := context.AfterFunc(ctx, func() { _ = s.conn.Close() })
-	defer stop()
+	if o.NewClient != nil {
+		s.mq = o.NewClient(m)
+	} else {
+		s.mq = mqtt.NewClient(m)
+		stop := context.AfterFunc(ctx, func() { _ = s.conn.Close() })
+		defer stop()
+	}
 	token := s.mq.Connect()
+	if o.NewClient != nil {
+		select {
+		case <-token.Done():
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 	<-token.Done() // ConnectTimeout bounds it
 	return token.Error()
 }
@@ -44,10 +55,7 @@ func (s *session) subscribe(ctx context.Context) error {
 	for _, t := range wire.DownTopics() {
 		filters[t.Of(s.c.o.SystemID)] = qos
 	}
-	token, ok := s.mq.SubscribeMultiple(filters, nil).(*mqtt.SubscribeToken)
-	if !ok {
-		return errors.New("subscribe: unexpected token")
-	}
+	token := s.mq.SubscribeMultiple(filters, nil)
 	timeout := time.NewTimer(s.c.o.ConnectTimeout)
 	defer timeout.Stop()
 	select {
@@ -62,7 +70,11 @@ func (s *session) subscribe(ctx context.Context) error {
 	if err := token.Error(); err != nil {
 		return fmt.Errorf("subscribe: %w", err)
 	}
-	for topic, code := range token.Result() {
+	granted, ok := token.(interface{ Result() map[string]byte })
+	if !ok {
+		return nil
+	}
+	for topic, code := range granted.Result() {
 		if code < refused {
 			continue
 		}
@@ -122,7 +134,9 @@ func (s *session) leave() {
 // close ends what is left of the connection, without a word: the broker sends
 // the last will unless leave was heard.
 func (s *session) close() {
-	_ = s.conn.Close()
+	if s.conn != nil {
+		_ = s.conn.Close()
+	}
 	if s.mq != nil {
 		s.mq.Disconnect(uint(quiesce / time.Millisecond))
 	}

@@ -161,7 +161,9 @@ func TestTLS(t *testing.T) {
 	addr := l.Addr().String()
 
 	over := func(roots *x509.CertPool) func(*Options) {
-		return func(o *Options) { o.Broker, o.TLS = "ssl://"+addr, &tls.Config{RootCAs: roots} }
+		return func(o *Options) {
+			o.Broker, o.TLS = "ssl://"+addr, func() (*tls.Config, error) { return &tls.Config{RootCAs: roots}, nil }
+		}
 	}
 	stranger := startPanel(t, addr, newMemory(), over(x509.NewCertPool()))
 	until(t, "a refusal", func() bool { return strings.Contains(stranger.Status().LastError, "certificate") })

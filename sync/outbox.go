@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	mqtt "github.com/eclipse/paho.mqtt.golang"
+
 	"postern/access"
 	"postern/wire"
 )
@@ -111,35 +113,70 @@ func (o *outbox) pump(now time.Time) error {
 }
 
 // confirm takes central's word for what it has stored.
-func (s *session) confirm(ctx context.Context, payload []byte) {
+func (s *session) confirm(ctx context.Context, m mqtt.Message, payload []byte) bool {
 	a, err := wire.Decode[wire.Ack](payload)
 	if err != nil {
 		s.c.bad(string(wire.TopicAck), err)
-		return
+		return false
 	}
-	s.trim(ctx, &s.statuses, a.Status)
-	s.trim(ctx, &s.events, a.Events)
+	s.put(ctx, &s.lanes.acks, task{m: m, about: a})
+	return true
+}
+
+// gatherAcks trims by all confirmations that have come. One that another of the
+// same boot outruns says nothing more.
+func (s *session) gatherAcks(waiting []task) (int, work) {
+	var statuses, events []wire.Through
+	for _, t := range waiting {
+		if a, ok := t.about.(wire.Ack); ok { // always
+			statuses, events = outrun(statuses, a.Status), outrun(events, a.Events)
+		}
+	}
+	return len(waiting), func(ctx context.Context) func() {
+		thenStatuses := s.trim(ctx, &s.statuses, statuses)
+		thenEvents := s.trim(ctx, &s.events, events)
+		return func() { thenStatuses(); thenEvents() }
+	}
+}
+
+func outrun(list []wire.Through, t *wire.Through) []wire.Through {
+	if t == nil {
+		return list
+	}
+	if n := len(list); n > 0 && list[n-1].BootID == t.BootID && list[n-1].Seq <= t.Seq {
+		list[n-1] = *t
+		return list
+	}
+	return append(list, *t)
 }
 
 // trim lets the replica decide whether a confirmation counts, and goes by what
-// it still holds: one that names another boot's row moves nothing.
-func (s *session) trim(ctx context.Context, o *outbox, t *wire.Through) {
-	if t == nil {
-		return
+// it still holds: one that names another boot's row moves nothing. Of the
+// outbox it uses what never changes.
+func (s *session) trim(ctx context.Context, o *outbox, list []wire.Through) (then func()) {
+	if len(list) == 0 {
+		return func() {}
 	}
-	err := o.ack(ctx, t.BootID, t.Seq)
+	var err error
+	for _, t := range list {
+		if err = o.ack(ctx, t.BootID, t.Seq); err != nil {
+			break
+		}
+	}
 	oldest, ok := uint64(0), false
 	if err == nil {
 		oldest, ok, err = o.held()
 	}
-	if err != nil {
-		s.c.update(func(st *Status) { st.AckErrors++ })
-		s.log.Error("confirmation could not be stored", "outbox", o.name, "error", err)
-		return
-	}
-	now := time.Now()
-	if !o.settle(oldest, ok, now.Add(s.c.o.ResendAfter)) {
-		o.nudge(now.Add(s.c.o.NudgeAfter))
+	return func() {
+		if err != nil {
+			s.c.update(func(st *Status) { st.AckErrors++ })
+			s.log.Error("confirmation could not be stored", "outbox", o.name, "error", err)
+			return
+		}
+		now := time.Now()
+		if !o.settle(oldest, ok, now.Add(s.c.o.ResendAfter)) {
+			o.nudge(now.Add(s.c.o.NudgeAfter))
+		}
 	}
 }
 

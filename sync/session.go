@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 const (
 	qos          = 1
 	maxInFlight  = 100              // publishes that the broker has not acknowledged
-	maxQueued    = 256              // messages received and not handled
+	maxQueued    = 1280             // messages received and not done with; central sends 1,000 changes and 64 chunks at most
 	maxQueuedLen = 8 << 20          // bytes of them
 	goodbye      = 2 * time.Second  // for the last message on a clean stop
 	quiesce      = time.Second      // for the MQTT library to stop its goroutines
@@ -27,42 +28,66 @@ const (
 )
 
 // session is one connection. Its fields belong to the goroutine of run, except
-// for the channels and queued, through which the MQTT library's come in.
+// for the channels and the counts, through which the MQTT library's come in.
 type session struct {
-	c      *Client
-	log    *slog.Logger
-	seq    uint64
-	conn   net.Conn
-	mq     mqtt.Client
-	inbox  chan mqtt.Message
-	queued atomic.Int64 // bytes in inbox
-	full   chan struct{}
-	lost   chan error
+	c         *Client
+	log       *slog.Logger
+	seq       uint64
+	conn      net.Conn // nil when the options have a client of their own
+	mq        mqtt.Client
+	inbox     chan mqtt.Message
+	queued    atomic.Int64  // messages in inbox and in lanes
+	queuedLen atomic.Int64  // bytes of them
+	full      chan struct{} // a message found no room
+	missed    chan struct{} // one that central says once in a connection
+	lost      chan error
+
+	lanes lanes
+	work  sync.WaitGroup // what the lanes have begun
+	done  chan finished
 
 	flight []mqtt.Token // publishes that the broker has not acknowledged
+	say    []said       // answers to publish
 	clock  string       // as last announced
 
 	// Deadlines; zero is none.
-	subscribeAt, stateAt, panelAt, reportAt, loopbackAt, lookAt time.Time
+	subscribeAt, stateAt, panelAt, policyAt, reportAt, loopbackAt, aliveAt, lookAt time.Time
+	unheard                                                                        bool // the own state did not come back
 
 	gap      gap
+	fetch    fetch
 	statuses outbox
 	events   outbox
+}
+
+// said is a message to publish.
+type said struct {
+	topic   wire.Topic
+	payload []byte
+}
+
+func (c *Client) newSession(conn net.Conn) *session {
+	c.connSeq++
+	s := &session{
+		c: c, seq: c.connSeq, log: c.log.With("conn_seq", c.connSeq), conn: conn,
+		inbox: make(chan mqtt.Message, maxQueued), full: make(chan struct{}, 1), missed: make(chan struct{}, 1),
+		lost: make(chan error, 1), done: make(chan finished, numLanes),
+	}
+	s.statuses, s.events = newStatuses(s), newEvents(s)
+	s.fetch.ask = backoff{min: c.o.NeedAfter, max: slowest(c.o.NeedAfter)}
+	s.lanes.changes.gather, s.lanes.acks.gather = s.gatherChanges, s.gatherAcks
+	return s
 }
 
 // connect makes one connection and works on it until it ends; nil is that ctx
 // is done.
 func (c *Client) connect(ctx context.Context) error {
-	raw, err := dial(ctx, c.broker, c.o.TLS, c.o.ConnectTimeout)
+	conn, err := c.open(ctx)
 	if err != nil {
-		return fmt.Errorf("connect: %w", err)
+		return err
 	}
-	c.connSeq++
-	s := &session{
-		c: c, seq: c.connSeq, log: c.log.With("conn_seq", c.connSeq), conn: newBoundedConn(raw, &c.oversize),
-		inbox: make(chan mqtt.Message, maxQueued), full: make(chan struct{}, 1), lost: make(chan error, 1),
-	}
-	s.statuses, s.events = newStatuses(s), newEvents(s)
+	s := c.newSession(conn)
+	defer s.settleWork()
 	defer s.close()
 	if err := s.handshake(ctx); err != nil {
 		return fmt.Errorf("log in: %w", err)
@@ -79,27 +104,28 @@ func (c *Client) connect(ctx context.Context) error {
 // no longer notice a lost link. A message that finds no room is acknowledged
 // and forgotten; central sends it again.
 func (s *session) receive(_ mqtt.Client, m mqtt.Message) {
-	size := int64(len(m.Payload()))
-	if s.queued.Add(size) <= maxQueuedLen {
+	n, size := s.queued.Add(1), s.queuedLen.Add(int64(len(m.Payload())))
+	if n <= maxQueued && size <= maxQueuedLen {
 		select {
 		case s.inbox <- m:
 			return
 		default:
 		}
 	}
-	s.queued.Add(-size)
 	s.c.update(func(st *Status) { st.Dropped++ })
+	if _, topic, ok := wire.SplitTopic(m.Topic()); ok && topic.Retained() {
+		signal(s.missed)
+	}
 	signal(s.full)
-	m.Ack()
+	s.release(m)
 }
 
 // run works until ctx is done (nil) or the connection ends.
 func (s *session) run(ctx context.Context) error {
 	now := time.Now()
-	s.subscribeAt, s.stateAt, s.panelAt, s.reportAt = now, now, now, now
-	if s.gap.have = s.c.o.Replica.Position(); s.gap.have.Epoch == 0 {
-		s.gap.askOnce(now)
-	}
+	s.subscribeAt, s.stateAt, s.panelAt, s.policyAt, s.reportAt = now, now, now, now, now
+	s.gap.have = s.c.o.Replica.Position()
+	s.resume(ctx)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -113,12 +139,19 @@ func (s *session) run(ctx context.Context) error {
 		case err := <-s.lost:
 			return err
 		case m := <-s.inbox:
-			s.queued.Add(-int64(len(m.Payload())))
 			s.handle(ctx, m)
+		case f := <-s.done:
+			s.finish(ctx, f)
+		case r := <-s.c.installed:
+			s.installed(ctx, r)
 		case <-s.full:
 			s.gap.askOnce(time.Now().Add(s.c.o.NeedAfter))
+		case <-s.missed:
+			s.hearAgain()
 		case <-s.c.panel:
 			s.panelAt = time.Now()
+			s.policyAt = s.panelAt
+			s.reportBy(s.panelAt)
 			if s.c.o.Clock() != s.clock {
 				s.stateAt = s.panelAt
 			}
@@ -144,8 +177,11 @@ func (s *session) step(ctx context.Context) error {
 	}
 	s.lookAt = time.Time{}
 	s.checkLoopback(now)
+	s.stillHere(now)
+	s.checkFetch(ctx, now)
 	for _, send := range []func(time.Time) error{
-		s.announceState, s.announcePanel, s.report, s.need, s.statuses.pump, s.events.pump,
+		s.announceState, s.announcePanel, s.announcePolicy, s.report, s.answer, s.need, s.needSnapshot, s.needChunks,
+		s.statuses.pump, s.events.pump,
 	} {
 		if len(s.flight) >= maxInFlight {
 			s.lookAt = now.Add(lookEvery)
@@ -165,7 +201,8 @@ func (s *session) wake() time.Time {
 	}
 	next := time.Now().Add(longest)
 	for _, t := range []time.Time{
-		s.subscribeAt, s.stateAt, s.panelAt, s.reportAt, s.loopbackAt, s.gap.askAt, s.statuses.resendAt, s.events.resendAt,
+		s.subscribeAt, s.stateAt, s.panelAt, s.policyAt, s.reportAt, s.loopbackAt, s.aliveAt, s.gap.askAt, s.statuses.resendAt, s.events.resendAt,
+		s.fetch.manifestAt, s.fetch.chunksAt, s.fetch.againAt,
 	} {
 		if !t.IsZero() && t.Before(next) {
 			next = t
@@ -183,21 +220,83 @@ func due(t *time.Time, now time.Time) bool {
 	return true
 }
 
-// handle does what one message asks for. It is acknowledged whatever comes of
-// it: what failed is asked for, or sent again by central, and a message that is
-// held back would only hold up those after it.
+// answer publishes what was said in reply.
+func (s *session) answer(now time.Time) error {
+	for len(s.say) > 0 {
+		if len(s.flight) >= maxInFlight {
+			s.lookAt = now.Add(lookEvery)
+			return nil
+		}
+		m := s.say[0]
+		s.say = append(s.say[:0], s.say[1:]...)
+		if err := s.publish(m.topic, m.payload); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hearAgain has central say again what it says once in a connection, by
+// announcing the state as if it were new.
+func (s *session) hearAgain() {
+	if s.stateAt.IsZero() {
+		s.stateAt = time.Now().Add(s.c.o.NeedAfter)
+	}
+}
+
+// handle does what one message asks for, or has a lane do it. It is acknowledged
+// whatever comes of it: what failed is asked for, or sent again by central, and
+// a message that is held back would only hold up those after it.
 func (s *session) handle(ctx context.Context, m mqtt.Message) {
-	defer m.Ack()
+	if !s.route(ctx, m) {
+		s.release(m)
+	}
+}
+
+// route reports whether a lane has taken the message.
+func (s *session) route(ctx context.Context, m mqtt.Message) bool {
 	system, topic, ok := wire.SplitTopic(m.Topic())
 	if !ok || system != s.c.o.SystemID {
-		return
+		return false
+	}
+	if topic == wire.TopicState {
+		s.heard(m.Payload(), m.Retained())
+		return false
+	}
+	if id, n, ok := topic.Chunk(); ok {
+		return s.chunk(ctx, m, id, n)
+	}
+	payload := m.Payload()
+	if topic.Signed() {
+		var err error
+		if payload, err = s.c.o.Trust.Open(system, topic, payload); err != nil {
+			s.unsigned(topic, err)
+			return false
+		}
+	}
+	if !m.Retained() {
+		// What the broker keeps says nothing of who is there now.
+		s.c.update(func(st *Status) { st.Heard = time.Now() })
 	}
 	switch topic {
 	case wire.TopicChange:
-		s.change(ctx, m.Payload())
+		return s.change(ctx, m, payload)
 	case wire.TopicAck:
-		s.confirm(ctx, m.Payload())
-	case wire.TopicState:
-		s.heard(m.Payload(), m.Retained())
+		return s.confirm(ctx, m, payload)
+	case wire.TopicDesired:
+		s.wanted(ctx, payload)
+	case wire.TopicPolicy:
+		return s.policy(ctx, m, payload)
+	case wire.TopicModes:
+		return s.modes(ctx, m, payload)
+	case wire.TopicCommand:
+		return s.command(ctx, m, payload)
 	}
+	return false
+}
+
+// unsigned drops what no trusted key has signed; nobody has looked into it.
+func (s *session) unsigned(topic wire.Topic, err error) {
+	s.c.update(func(st *Status) { st.BadSignatures++ })
+	s.c.bad(string(topic), err)
 }

@@ -1,9 +1,12 @@
 package sync
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"postern/access"
 	"postern/wire"
@@ -33,7 +36,7 @@ func TestFirstContact(t *testing.T) {
 	if got := last[wire.Panel](t, c, wire.TopicPanel); len(got.Doors) != 1 {
 		t.Errorf("panel is %+v", got)
 	}
-	if got := all[wire.Need](t, c, wire.TopicNeed)[0]; got != (wire.Need{Want: wire.WantDelta}) {
+	if got := all[wire.Need](t, c, wire.TopicNeed)[0]; !cmp.Equal(got, wire.Need{Want: wire.WantDelta}) {
 		t.Errorf("first need is %+v, want the log from its start", got)
 	}
 	until(t, "results and their trimming", func() bool { n, _ := p.held(); return n == 0 })
@@ -73,7 +76,7 @@ func TestGap(t *testing.T) {
 	c.at(t, 5, 2)
 	c.send(5, 4, 4)
 	until(t, "two more needs", func() bool { return len(c.messages(wire.TopicNeed)) >= 3 })
-	if got, want := last[wire.Need](t, c, wire.TopicNeed), (wire.Need{Epoch: 5, HaveRevision: 2, Want: wire.WantDelta}); got != want {
+	if got, want := last[wire.Need](t, c, wire.TopicNeed), (wire.Need{Epoch: 5, HaveRevision: 2, Want: wire.WantDelta}); !cmp.Equal(got, want) {
 		t.Errorf("need is %+v, want %+v", got, want)
 	}
 	if got := p.Position().Revision; got != 2 {
@@ -317,12 +320,14 @@ func TestOversize(t *testing.T) {
 	}
 }
 
-// While the store is stuck the queue fills; what found no room is asked for.
+// While the store is stuck the queue fills up to its bounds; what found no room
+// is asked for.
 func TestQueueFull(t *testing.T) {
+	const total = 200
 	b := startBroker(t, "127.0.0.1:0", nil)
 	c := startCentral(t, b.addr, func(c *central, m message) {
-		if n, err := wire.Decode[wire.Need](m.payload); m.topic == wire.TopicNeed && err == nil && n.Epoch != 0 {
-			for r := n.HaveRevision + 1; r <= 400; r++ {
+		if n, err := wire.Decode[wire.Need](m.payload); m.topic == wire.TopicNeed && err == nil && len(c.messages(wire.TopicNeed)) > 1 {
+			for r := n.HaveRevision + 1; r <= total; r++ {
 				c.send(1, r, r)
 			}
 		}
@@ -331,15 +336,17 @@ func TestQueueFull(t *testing.T) {
 	m.block = make(chan struct{})
 	p := startPanel(t, b.addr, m, nil)
 	until(t, "the first need", func() bool { return len(c.messages(wire.TopicNeed)) == 1 })
-	for r := uint64(1); r <= 400; r++ {
-		c.send(1, r, r)
+	padding := []byte(`{"x":"` + strings.Repeat("x", 100<<10) + `",`)
+	for r := uint64(1); r <= total; r++ {
+		c.publish(wire.TopicChange, false, append(slices.Clip(padding), changesOf(1, r, r)[1:]...))
 	}
-	until(t, "a full queue", func() bool { return p.Status().Dropped >= 400-maxQueued-1 })
+	fit := maxQueuedLen / len(padding)
+	until(t, "a full queue", func() bool { return p.Status().Dropped >= uint64(total-fit) })
 	if !p.Status().Connected {
 		t.Error("the link was lost")
 	}
 	m.set(func(m *memory) { close(m.block); m.block = nil })
-	c.at(t, 1, 400)
+	c.at(t, 1, total)
 	if p.Status().Needs < 2 {
 		t.Error("nothing was asked for")
 	}

@@ -179,7 +179,7 @@ func TestBoundedConn(t *testing.T) {
 			}
 		}
 		var dropped atomic.Uint64
-		c := newBoundedConn(reading{Reader: &in}, &dropped)
+		c := wire.NewBoundedConn(reading{Reader: &in}, &dropped)
 		var got bytes.Buffer
 		buf := make([]byte, rapid.SampledFrom([]int{1, 2, 7, 4096, 1 << 20}).Draw(t, "read"))
 		for {
@@ -207,7 +207,7 @@ func FuzzBoundedConn(f *testing.F) {
 	f.Add([]byte{0x30, 0x80}, 9)
 	f.Fuzz(func(t *testing.T, data []byte, size int) {
 		var dropped atomic.Uint64
-		c := newBoundedConn(reading{Reader: bytes.NewReader(data)}, &dropped)
+		c := wire.NewBoundedConn(reading{Reader: bytes.NewReader(data)}, &dropped)
 		buf, total := make([]byte, 1+size&0xff), 0
 		for {
 			n, err := c.Read(buf)

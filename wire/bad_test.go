@@ -16,6 +16,24 @@ const (
 	entry    = `{"seq":5,"at":"2020-09-01T14:00:12Z","mono_ms":1,"clock":"trusted","type":100}`
 )
 
+const (
+	idOnly = `"id":"0b7c9a52-6d1e-4f3a-8b25-91c4d7e0f613"`
+	snapID = `"snapshot_id":"0b7c9a52-6d1e-4f3a-8b25-91c4d7e0f613"`
+	hash   = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+)
+
+// desired is a message about a snapshot with these members.
+func desired(members string) string { return `{"epoch":1,"snapshot":{` + members + `}}` }
+
+func manifestOf(revision, count, bytes int64, of int) string {
+	return fmt.Sprintf(`%s,"epoch":1,"sha256":%q,"revision":%d,"count":%d,"bytes":%d,"of":%d`, idOnly, hash, revision, count, bytes, of)
+}
+
+// part is a snapshot's status row.
+func part(members, results string) string {
+	return `{` + bootText + `,"seq":1,"oldest":1,"epoch":1,` + snapID + `,"revision":4,` + members + `,"results":[` + results + `]}`
+}
+
 func changes(b []byte) (any, error) { return DecodeChanges(b) }
 
 // Bad messages of every type, each with the whole error.
@@ -97,8 +115,8 @@ func TestBadMessages(t *testing.T) {
 		{"change with a cut key", `{"epoch":1,"changes":[{"revision":1,"key":{"pin":}}]}`, changes, "line 1: not valid JSON (check commas, quotes and brackets)"},
 		{"large changes", `{"epoch":"` + strings.Repeat("x", MaxPayload) + `"}`, changes, "262156 bytes, more than 262144"},
 
-		{"need of nothing", `{"have_revision":4}`, read[Need], `want: unknown (want "delta")`},
-		{"need of all", `{"want":"all"}`, read[Need], `want: unknown (want "delta")`},
+		{"need of nothing", `{"have_revision":4}`, read[Need], `want: unknown (want "delta" or "snapshot")`},
+		{"need of all", `{"want":"all"}`, read[Need], `want: unknown (want "delta" or "snapshot")`},
 
 		{"statuses without boot", `{"seq":1,"oldest":1,"results":[` + applied + `]}`, read[Statuses], "boot_id: is missing"},
 		{"statuses without seq", `{` + bootText + `,"oldest":1,"results":[` + applied + `]}`, read[Statuses], "seq: seq and oldest count from 1"},
@@ -134,6 +152,59 @@ func TestBadMessages(t *testing.T) {
 			"event with a large type", `{` + bootText + `,"after":0,"oldest":1,"entries":[{"seq":1,"type":70000}]}`,
 			read[Events], "entries.type: want a whole number in range, got number",
 		},
+
+		{"need of chunks without a snapshot", `{"want":"snapshot","chunks":[1]}`, read[Need], "snapshot_id: is missing, or want is not snapshot"},
+		{"need of chunks for a delta", `{"want":"delta",` + snapID + `,"chunks":[1]}`, read[Need], "snapshot_id: is missing, or want is not snapshot"},
+		{"need of chunks backwards", `{"want":"snapshot",` + snapID + `,"chunks":[2,1]}`, read[Need], "chunks: are not ascending numbers from 0"},
+		{"need of a chunk twice", `{"want":"snapshot",` + snapID + `,"chunks":[2,2]}`, read[Need], "chunks: are not ascending numbers from 0"},
+		{"need of a chunk below 0", `{"want":"snapshot",` + snapID + `,"chunks":[-1]}`, read[Need], "chunks: are not ascending numbers from 0"},
+		{"need of many chunks", `{"want":"snapshot",` + snapID + `,"chunks":[` + strings.Repeat("0,", MaxNeedChunks) + `0]}`, read[Need], "chunks: are more than 64"},
+
+		{"desired without epoch", `{"revision":4}`, read[Desired], "epoch: is missing"},
+		{"snapshot without id", desired(`"epoch":1,"sha256":"` + hash + `"`), read[Desired], "snapshot.id: is missing"},
+		{"snapshot without epoch", desired(idOnly + `,"sha256":"` + hash + `"`), read[Desired], "snapshot.epoch: is missing"},
+		{"snapshot without hash", desired(idOnly + `,"epoch":1`), read[Desired], "snapshot.sha256: is not 64 hexadecimal digits"},
+		{"snapshot with a bad hash", desired(idOnly + `,"epoch":1,"sha256":"` + hash[1:] + `g"`), read[Desired], "snapshot.sha256: is not 64 hexadecimal digits"},
+		{"snapshot of too many keys", desired(manifestOf(9_000_000, 2_000_001, 70_000, 2)), read[Desired], "snapshot.count: is more than 2000000 keys or 2147483648 bytes"},
+		{"snapshot of too many bytes", desired(manifestOf(9, 9, 2<<30+1, 32769)), read[Desired], "snapshot.count: is more than 2000000 keys or 2147483648 bytes"},
+		{"snapshot of negative bytes", desired(manifestOf(9, 9, -1, 0)), read[Desired], "snapshot.count: is more than 2000000 keys or 2147483648 bytes"},
+		{"snapshot of more keys than revisions", desired(manifestOf(8, 9, 70_000, 2)), read[Desired], "snapshot.count: does not fit its revision or bytes"},
+		{"snapshot of keys without bytes", desired(manifestOf(8, 1, 0, 0)), read[Desired], "snapshot.count: does not fit its revision or bytes"},
+		{"snapshot of bytes without keys", desired(manifestOf(8, 0, 10, 1)), read[Desired], "snapshot.count: does not fit its revision or bytes"},
+		{"snapshot with few chunks", desired(manifestOf(9, 9, 65537, 1)), read[Desired], "snapshot.of: is not bytes in chunks of 65536"},
+		{"snapshot with many chunks", desired(manifestOf(9, 9, 65536, 2)), read[Desired], "snapshot.of: is not bytes in chunks of 65536"},
+		{"snapshot twice", `{"epoch":1,"snapshot":{},"snapshot":{}}`, read[Desired], "snapshot: appears twice"},
+
+		{"snapshot's row of applied", part(`"part":1,"of":2`, applied), read[Statuses], "results[0].result: a snapshot's rows list the failed alone"},
+		{"snapshot's row without part", part(`"of":2`, ""), read[Statuses], "part: snapshot_id, revision, part and of belong together"},
+		{"snapshot's row past the last", part(`"part":3,"of":2`, ""), read[Statuses], "part: snapshot_id, revision, part and of belong together"},
+		{"snapshot's row of too many", part(`"part":3,"of":2000001`, ""), read[Statuses], "part: snapshot_id, revision, part and of belong together"},
+		{"part without snapshot", `{` + bootText + `,"seq":1,"oldest":1,"part":1,"of":1,"revision":4,"results":[]}`, read[Statuses], "part: snapshot_id, revision, part and of belong together"},
+
+		{"modes without revision", `{"epoch":1,"doors":[]}`, read[DoorModes], "revision: epoch or revision is missing"},
+		{"modes with two revisions", `{"epoch":1,"revision":1,"revision":2}`, read[DoorModes], "revision: appears twice"},
+		{"modes with an upper case epoch", `{"Epoch":1,"revision":1}`, read[DoorModes], "Epoch: members are written in lower case"},
+		{"modes with a text for revision", `{"epoch":1,"revision":"1"}`, read[DoorModes], "revision: want a whole number in range, got string"},
+		{"modes of a door without id", `{"epoch":1,"revision":1,"doors":[{"mode":"Locked"}]}`, read[DoorModes], "doors[0].door: is missing or too long"},
+		{"modes of a door twice", `{"epoch":1,"revision":1,"doors":[{"door":"a","mode":"Locked"},{"door":"a","mode":"Blocked"}]}`, read[DoorModes], "doors[1].door: is there twice"},
+		{"modes of an unknown mode", `{"epoch":1,"revision":1,"doors":[{"door":"a","mode":"Accessed"}]}`, read[DoorModes], `doors[0].mode: unknown door mode "Accessed" (one of Locked, Unlocked, Blocked, LockedDown, LockedOpen)`},
+		{"modes of many doors", `{"epoch":1,"revision":1,"doors":[` + strings.Repeat("{},", 4096) + `{}]}`, read[DoorModes], "doors: are more than 4096"},
+		{"modes until no time", `{"epoch":1,"revision":1,"doors":[{"door":"a","mode":"Unlocked","until":"noon"}]}`, read[DoorModes], "(value): can't be read: parsing time"},
+
+		{"command without id", `{"name":"unlock"}`, read[Command], "id: is missing"},
+		{"command without name", `{` + keyText + `}`, read[Command], "name: is missing or too long"},
+		{"command with a long name", `{` + keyText + `,"name":"` + strings.Repeat("n", 33) + `"}`, read[Command], "name: is missing or too long"},
+		{"command with a long nonce", `{` + keyText + `,"name":"unlock","nonce":"` + strings.Repeat("n", 129) + `"}`, read[Command], "nonce: is too long"},
+		{"command with a long target", `{` + keyText + `,"name":"unlock","target":"` + strings.Repeat("n", 65) + `"}`, read[Command], "target: is too long"},
+		{"command with two names", `{` + keyText + `,"name":"identify","name":"unlock"}`, read[Command], "name: appears twice"},
+		{"result without id", `{"result":"done"}`, read[CommandResult], "id: is missing"},
+		{"result unknown", `{` + keyText + `,"result":"maybe"}`, read[CommandResult], "result: unknown (want done or refused)"},
+		{"result with a long error", `{` + keyText + `,"result":"refused","error":"` + strings.Repeat("n", 513) + `"}`, read[CommandResult], "error: is too long"},
+
+		{"policy applied with faults", `{"epoch":1,"revision":1,"applied":true,"faults":[{"path":"a","message":"b"}]}`, read[PolicyStatus], "applied: is true, and there are faults"},
+		{"policy with many faults", `{"epoch":1,"revision":1,"faults":[` + strings.Repeat("{},", MaxFaults) + `{}]}`, read[PolicyStatus], "faults: are more than 100"},
+		{"policy with a long fault", `{"epoch":1,"revision":1,"faults":[{"path":"a","message":"` + strings.Repeat("n", 513) + `"}]}`, read[PolicyStatus], "faults[0]: is too long"},
+		{"policy status with two epochs", `{"epoch":1,"EPOCH":2}`, read[PolicyStatus], "EPOCH: appears twice"},
 
 		{"ack of nothing", `{"status":{}}`, read[Ack], "through: names no row"},
 		{"ack without boot", `{"events":{"through":4}}`, read[Ack], "through: names no row"},

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"postern/access"
@@ -81,9 +82,12 @@ func DecodeChanges(payload []byte) (access.Batch, error) {
 	if len(payload) > MaxPayload {
 		return access.Batch{}, tooLong(len(payload))
 	}
-	var c Changes
-	if err := strict(payload, &c, false, "changes.key"); err != nil {
-		return access.Batch{}, err
+	c, ok := plainChanges(payload)
+	if !ok {
+		c = Changes{}
+		if err := strict(payload, &c, false, "changes.key"); err != nil {
+			return access.Batch{}, err
+		}
 	}
 	if c.Epoch == 0 {
 		return access.Batch{}, &FieldError{"epoch", "is missing"}
@@ -109,21 +113,25 @@ func DecodeChanges(payload []byte) (access.Batch, error) {
 }
 
 func (m Change) update() access.Update {
-	u := access.Update{Revision: m.Revision, ID: m.ID, Claim: m.Claim, Op: access.Put}
 	switch m.Op {
 	case OpRemove:
-		u.Op = access.Remove
-		return u
+		return access.Update{Revision: m.Revision, ID: m.ID, Claim: m.Claim, Op: access.Remove}
 	case OpPut:
-	default:
-		u.Fault = "unknown op (want put or remove)"
-		return u
+		return put(m.Revision, m.ID, m.Claim, func() (access.Key, string, error) { return DecodeKey(m.ID, m.Key) })
 	}
-	if m.Claim == 0 {
+	return access.Update{
+		Revision: m.Revision, ID: m.ID, Claim: m.Claim, Op: access.Put, Fault: "unknown op (want put or remove)",
+	}
+}
+
+// put is one put, with the key that read gives or the fault that it has.
+func put(revision uint64, id access.ID, claim uint64, read func() (access.Key, string, error)) access.Update {
+	u := access.Update{Revision: revision, ID: id, Claim: claim, Op: access.Put}
+	if claim == 0 {
 		u.Fault = "claim is missing"
 		return u
 	}
-	key, pin, err := DecodeKey(m.ID, m.Key)
+	key, pin, err := read()
 	if err != nil {
 		u.Fault = err.Error()
 		return u
@@ -141,10 +149,18 @@ func DecodeKey(id access.ID, data []byte) (access.Key, string, error) {
 	case len(data) > MaxKey:
 		return access.Key{}, "", fmt.Errorf("key has more than %d bytes", MaxKey)
 	}
-	var w Key
-	if err := Strict(data, &w, false); err != nil {
-		return access.Key{}, "", err
+	w, ok := plainKey(data)
+	if !ok {
+		w = Key{}
+		if err := Strict(data, &w, false); err != nil {
+			return access.Key{}, "", err
+		}
 	}
+	return w.access(id)
+}
+
+// access judges a key that could be read.
+func (w Key) access(id access.ID) (access.Key, string, error) {
 	k := access.Key{ID: id, Type: access.Type(w.Type), State: access.Enabled}
 	var err error
 	if k.Identification, err = access.ParseIdentification(k.Type, w.Identification); err != nil {
@@ -168,7 +184,7 @@ func DecodeKey(id access.ID, data []byte) (access.Key, string, error) {
 		return access.Key{}, "", err
 	}
 	if w.PersonID != "" {
-		if k.Person, err = access.ParseID(w.PersonID); err != nil {
+		if k.Person, err = parseID(w.PersonID); err != nil {
 			return access.Key{}, "", &FieldError{"person_id", err.Error()}
 		}
 	}
@@ -190,16 +206,14 @@ func parseLevels(texts []string) ([]access.ID, error) {
 		return nil, &FieldError{"access_levels", fmt.Sprintf("more than %d", access.MaxLevels)}
 	}
 	levels := make([]access.ID, 0, len(texts))
-	seen := make(map[access.ID]bool, len(texts))
 	for i, s := range texts {
-		id, err := access.ParseID(s)
+		id, err := parseID(s)
 		if err != nil {
 			return nil, &FieldError{fmt.Sprintf("access_levels[%d]", i), err.Error()}
 		}
-		if !seen[id] {
+		if !slices.Contains(levels, id) { // few: a map would cost more
 			levels = append(levels, id)
 		}
-		seen[id] = true
 	}
 	return levels, nil
 }

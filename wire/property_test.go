@@ -206,14 +206,24 @@ func FuzzStatuses(f *testing.F) { fuzzDecode[Statuses](f, "keys-status*.json") }
 func FuzzEvents(f *testing.F)   { fuzzDecode[Events](f, "events*.json") }
 func FuzzAck(f *testing.F)      { fuzzDecode[Ack](f, "ack*.json") }
 
+func FuzzDesired(f *testing.F)       { fuzzDecode[Desired](f, "keys-desired*.json") }
+func FuzzDoorModes(f *testing.F)     { fuzzDecode[DoorModes](f, "doors-mode*.json") }
+func FuzzCommand(f *testing.F)       { fuzzDecode[Command](f, "command*.json") }
+func FuzzCommandResult(f *testing.F) { fuzzDecode[CommandResult](f, "command-result*.json") }
+func FuzzPolicyStatus(f *testing.F)  { fuzzDecode[PolicyStatus](f, "policy-status*.json") }
+
 func FuzzSplitTopic(f *testing.F) {
 	for _, t := range append(UpTopics(), DownTopics()...) {
 		f.Add(t.Of("gate-1"))
 		f.Add(t.Of("+"))
 	}
 	f.Add("postern/v1/")
+	f.Add(ChunkTopic(keyA, 12).Of("gate-1"))
 	f.Fuzz(func(t *testing.T, topic string) {
 		id, sub, ok := SplitTopic(topic)
+		if snapshot, n, isChunk := sub.Chunk(); isChunk && (n < 0 || ChunkTopic(snapshot, n) != sub) {
+			t.Fatalf("%q is chunk %d of %v", sub, n, snapshot)
+		}
 		if !ok {
 			return
 		}

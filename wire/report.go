@@ -65,7 +65,7 @@ func (s *Statuses) check() error {
 		return err
 	}
 	snapshot := !s.SnapshotID.IsZero()
-	if snapshot != (s.Of > 0) || snapshot != (s.Revision > 0) || s.Part > s.Of || snapshot && s.Part == 0 {
+	if snapshot != (s.Of > 0) || s.Part > s.Of || snapshot && s.Part == 0 || s.Of > MaxSnapshotKeys {
 		return &FieldError{"part", "snapshot_id, revision, part and of belong together"}
 	}
 	if len(s.Results) == 0 && !snapshot || len(s.Results) > MaxResults {

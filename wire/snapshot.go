@@ -5,7 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"math"
+	"strconv"
 
 	"postern/access"
 )
@@ -37,6 +37,7 @@ type Snapshot struct {
 const (
 	MaxSnapshotKeys  = 2_000_000
 	MaxSnapshotBytes = 2 << 30
+	maxLine          = MaxKey + 256
 )
 
 // SnapshotKey is one key of a snapshot: the latest put of its id.
@@ -67,22 +68,36 @@ func (s *Snapshot) Access() access.Snapshot {
 // DecodeSnapshotKey reads one line of a snapshot, without its newline. An error
 // makes the snapshot bad; a key that can't be one is an Update with a Fault.
 func DecodeSnapshotKey(line []byte) (access.Update, error) {
-	var k SnapshotKey
-	if len(line) > MaxKey+256 {
-		return access.Update{}, tooLong(len(line))
+	if len(line) > maxLine {
+		return access.Update{}, fmt.Errorf("%d bytes, more than %d", len(line), maxLine)
 	}
-	if err := strict(line, &k, false, "key"); err != nil {
-		return access.Update{}, err
+	k, w, ok := plainLine(line)
+	read := func() (access.Key, string, error) { return w.access(k.ID) }
+	if !ok {
+		k = SnapshotKey{}
+		if err := strict(line, &k, false, "key"); err != nil {
+			return access.Update{}, err
+		}
+		read = func() (access.Key, string, error) { return DecodeKey(k.ID, k.Key) }
 	}
 	if k.Revision == 0 || k.ID.IsZero() {
 		return access.Update{}, &FieldError{"revision", "revision or id is missing"}
 	}
-	return Change{Revision: k.Revision, Op: OpPut, ID: k.ID, Claim: k.Claim, Key: k.Key}.update(), nil
+	return put(k.Revision, k.ID, k.Claim, read), nil
 }
 
-// AppendSnapshotKey appends one line of a snapshot, with its newline.
+// AppendSnapshotKey appends one line of a snapshot, with its newline. The key is
+// taken as it is, which has to be one JSON object, such as EncodeKey gives.
 func AppendSnapshotKey(b []byte, k SnapshotKey) []byte {
-	return append(append(b, bytes.TrimSpace(Encode(k))...), '\n')
+	b = strconv.AppendUint(append(b, `{"revision":`...), k.Revision, 10)
+	b = append(append(append(b, `,"id":"`...), k.ID.String()...), '"')
+	b = strconv.AppendUint(append(b, `,"claim":`...), k.Claim, 10)
+	b = append(b, `,"key":`...)
+	if bytes.ContainsAny(k.Key, "\r\n") {
+		// Only between members: in a string they are not JSON.
+		k.Key = bytes.ReplaceAll(bytes.ReplaceAll(k.Key, []byte{'\r'}, nil), []byte{'\n'}, nil)
+	}
+	return append(append(b, k.Key...), "}\n"...)
 }
 
 func (d *Desired) check() error {
@@ -102,8 +117,10 @@ func (d *Desired) check() error {
 	case len(s.SHA256) != 64 || err != nil:
 		return &FieldError{"snapshot.sha256", "is not 64 hexadecimal digits"}
 	case s.Count > MaxSnapshotKeys || s.Bytes < 0 || s.Bytes > MaxSnapshotBytes:
-		return &FieldError{"snapshot.count", fmt.Sprintf("is more than %d keys or %d bytes", MaxSnapshotKeys, MaxSnapshotBytes)}
-	case int64(s.Of) != (s.Bytes+access.ChunkSize-1)/access.ChunkSize, s.Of > math.MaxInt32:
+		return &FieldError{"snapshot.count", fmt.Sprintf("is more than %d keys or %d bytes", MaxSnapshotKeys, int64(MaxSnapshotBytes))}
+	case s.Count > s.Revision || (s.Count == 0) != (s.Bytes == 0):
+		return &FieldError{"snapshot.count", "does not fit its revision or bytes"}
+	case int64(s.Of) != (s.Bytes+access.ChunkSize-1)/access.ChunkSize:
 		return &FieldError{"snapshot.of", fmt.Sprintf("is not bytes in chunks of %d", access.ChunkSize)}
 	}
 	return nil

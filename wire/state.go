@@ -73,6 +73,10 @@ type Reported struct {
 	Count    uint64        `json:"count"`
 	Policy   Version       `json:"policy"` // in force; zero is the panel's own first policy
 	Modes    Version       `json:"modes"`  // of the door modes in force; zero is none
+	// Statuses is the seq of the oldest status row that central has not confirmed
+	// or, when there is none, of the next. A server that has not taken all rows
+	// before it was restored, and lacks results.
+	Statuses uint64 `json:"statuses,omitempty"`
 	// Unsigned says that the panel takes what nobody signed.
 	Unsigned bool `json:"unsigned,omitempty"`
 	// PINKeyLost says that PINs and codes can't be compared any more, as the

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -73,7 +74,7 @@ func explain(data []byte, err error) error {
 		return nil
 	case errors.As(err, &typ):
 		got, _, _ := strings.Cut(typ.Value, " ")
-		return &FieldError{Field: typ.Field, Reason: fmt.Sprintf("want %s, got %s", kindName(typ), got)}
+		return &FieldError{Field: members(typ.Field), Reason: fmt.Sprintf("want %s, got %s", kindName(typ), got)}
 	}
 	if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
 		return &FieldError{Field: strings.Trim(name, `"`), Reason: "unknown member"}
@@ -83,6 +84,13 @@ func explain(data []byte, err error) error {
 	}
 	// What is left comes from a value's own UnmarshalText or UnmarshalJSON.
 	return &FieldError{Field: "(value)", Reason: "can't be read: " + scrub(err)}
+}
+
+// members is a path without the names of embedded structs, which are no members;
+// those of members are in lower case.
+func members(path string) string {
+	names := strings.Split(path, ".")
+	return strings.Join(slices.DeleteFunc(names, func(n string) bool { return n != "" && n[0] >= 'A' && n[0] <= 'Z' }), ".")
 }
 
 // scrub keeps of a library's error what can't be a value.
