@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/bits"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 )
 
 // ErrEnded tells that the machine ended while something was waited for; the
@@ -30,9 +32,12 @@ type Options struct {
 	// Icount has the guest's clock count instructions, so that results repeat
 	// whatever else the host does. Without it the guest's clock is the host's.
 	Icount bool
-	Memory int       // MiB; 256 where not set
-	Drives []Drive   // in the order of /dev/vda, /dev/vdb
-	Log    io.Writer // gets every line the machine says; may be nil
+	// Instruction is the guest's time for one, under Icount: 1, 2, 4 or 8 ns; 4
+	// where not set, which is slower than any board that is supported.
+	Instruction time.Duration
+	Memory      int       // MiB; 256 where not set
+	Drives      []Drive   // in the order of /dev/vda, /dev/vdb
+	Log         io.Writer // gets every line the machine says; may be nil
 }
 
 // Drive is a disk of the machine.
@@ -45,6 +50,12 @@ type Drive struct {
 	File     string // a raw image
 	ReadOnly bool
 	Snapshot bool // writes go to a scratch file that ends with the machine
+	// Memory makes it memory that outlives the machine (an NVDIMM, /dev/pmem0),
+	// in place of a disk, and leaves the cache out. With Icount an idle guest's
+	// clock leaps to its next timer, even while it waits for a disk, so that every
+	// time-out would strike; here there is nothing to wait for. For amd64; one
+	// such drive, of whole MiB, neither ReadOnly nor Snapshot.
+	Memory bool
 }
 
 // VM is a running machine. Its test line is one that no login prompt disturbs:
@@ -80,6 +91,16 @@ func (o Options) arguments(console string) ([]string, error) {
 	if memory == 0 {
 		memory = 256
 	}
+	size := strconv.Itoa(memory)
+	board := "q35"
+	nvdimm, err := o.nvdimm()
+	if err != nil {
+		return nil, err
+	}
+	if nvdimm != nil {
+		board += ",nvdimm=on"
+		size += ",slots=1,maxmem=8G"
+	}
 	var args []string
 	var tty string
 	switch o.Arch {
@@ -87,22 +108,33 @@ func (o Options) arguments(console string) ([]string, error) {
 		args = []string{"-M", "virt", "-cpu", "cortex-a53", "-serial", "stdio"}
 		tty = "ttyAMA0"
 	case "amd64":
-		args = []string{"-M", "q35", "-cpu", "max", "-serial", "file:" + console, "-serial", "stdio"}
+		args = []string{"-M", board, "-cpu", "max", "-serial", "file:" + console, "-serial", "stdio"}
 		tty = "ttyS0"
 	default:
 		_, err := Program(o.Arch)
 		return nil, err
 	}
 	args = append(args,
-		"-accel", "tcg", "-smp", "1", "-m", strconv.Itoa(memory),
+		"-accel", "tcg", "-smp", "1", "-m", size,
 		"-display", "none", "-nodefaults", "-no-reboot", "-kernel", o.Kernel)
 	if o.Icount {
-		args = append(args, "-icount", "shift=2,sleep=off")
+		shift := bits.Len64(uint64(max(o.Instruction, 0))) - 1
+		if o.Instruction == 0 {
+			shift = 2
+		}
+		if shift < 0 || shift > 3 || o.Instruction != 0 && o.Instruction != 1<<shift {
+			return nil, fmt.Errorf("%s an instruction: want 1, 2, 4 or 8 ns", o.Instruction)
+		}
+		args = append(args, "-icount", fmt.Sprintf("shift=%d,sleep=off", shift))
 	}
 	if o.Initrd != "" {
 		args = append(args, "-initrd", o.Initrd)
 	}
+	args = append(args, nvdimm...)
 	for i, d := range o.Drives {
+		if d.Memory {
+			continue
+		}
 		id := "disk" + strconv.Itoa(i)
 		drive := "if=none,id=" + id + ",format=raw,cache.direct=off,cache.no-flush=off,file=" + strings.ReplaceAll(d.File, ",", ",,")
 		if d.ReadOnly {
@@ -114,6 +146,26 @@ func (o Options) arguments(console string) ([]string, error) {
 		args = append(args, "-drive", drive, "-device", "virtio-blk-pci,write-cache=on,drive="+id)
 	}
 	return append(args, "-append", strings.TrimSpace("console="+tty+" panic=-1 "+o.Append)), nil
+}
+
+// nvdimm returns the arguments of the drive that is memory, nil without one.
+func (o Options) nvdimm() ([]string, error) {
+	i := slices.IndexFunc(o.Drives, func(d Drive) bool { return d.Memory })
+	if i < 0 {
+		return nil, nil
+	}
+	d := o.Drives[i]
+	if o.Arch != "amd64" || d.ReadOnly || d.Snapshot {
+		return nil, errors.New("a drive that is memory is for amd64, and for reading and writing")
+	}
+	info, err := os.Stat(d.File)
+	if err != nil {
+		return nil, fmt.Errorf("make memory of a file: %w", err)
+	}
+	return []string{
+		"-object", fmt.Sprintf("memory-backend-file,id=pmem,share=on,size=%d,mem-path=%s", info.Size(), strings.ReplaceAll(d.File, ",", ",,")),
+		"-device", "nvdimm,id=nvdimm,memdev=pmem",
+	}, nil
 }
 
 // Start starts a machine. It is killed when ctx ends, and with the process
@@ -202,7 +254,7 @@ func (vm *VM) read(r io.Reader, prefix string, out *lines) {
 		rest = append(rest, buf[:n]...)
 		for {
 			i := bytes.IndexByte(rest, '\n')
-			if i < 0 && len(rest) > maxLine {
+			if i > maxLine || i < 0 && len(rest) > maxLine {
 				i = maxLine
 				rest = slices.Insert(rest, i, '\n')
 			}

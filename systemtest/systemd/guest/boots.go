@@ -1,0 +1,376 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"postern/access"
+)
+
+// The secrets that are planted; central.password and the others lie in the
+// image already, see secrets.go. A leading zero keeps the PIN from being met in
+// numbers of another meaning.
+const (
+	pin  = "0683"
+	code = "0482915736"
+)
+
+// backWithin is the most a door may be without its daemon after a kill.
+const backWithin = 2 * time.Second
+
+const service = "posternd.service"
+
+// firstBoot sets the site up, and takes the daemon through what may befall it.
+func (b *bench) firstBoot() error {
+	u, err := waitReady(service, 0, patience)
+	if err != nil {
+		return fmt.Errorf("the shipped unit does not come up: %w", err)
+	}
+	b.row(u["Type"] == "notify" && u["NotifyAccess"] == "main", "the shipped unit starts and says that it is ready",
+		u["ActiveState"]+" ("+u["SubState"]+"), restarts "+u["NRestarts"],
+		"Type="+u["Type"]+", ready "+seconds(u.at("ActiveEnter")-u.at("ExecMainStart"))+" after its start, "+seconds(u.at("ActiveEnter"))+" after the kernel's")
+	if err := b.sandbox(u); err != nil {
+		return err
+	}
+	if err := b.startCentral(); err != nil {
+		return err
+	}
+	if err := b.plant(); err != nil {
+		return err
+	}
+	if err := pull(25, "pull-down"); err != nil { // the door is closed
+		return err
+	}
+	if err := b.opens("a card and its PIN open the door"); err != nil {
+		return err
+	}
+	if err := b.typedCode(); err != nil {
+		return err
+	}
+	if err := b.killed(); err != nil {
+		return err
+	}
+	if err := b.killedWhileOpen(); err != nil {
+		return err
+	}
+	if err := b.hangs(); err != nil {
+		return err
+	}
+	if err := b.rested(); err != nil {
+		return err
+	}
+	if err := b.opens("after it all, the card and its PIN open the door"); err != nil {
+		return err
+	}
+	if err := b.noSecrets("the first boot"); err != nil {
+		return err
+	}
+	if err := b.security(); err != nil {
+		return err
+	}
+	return b.remember()
+}
+
+// remember keeps what must be there after the reboot.
+func (b *bench) remember() error {
+	all, err := journal()
+	if err != nil {
+		return err
+	}
+	k, err := keys()
+	if err != nil {
+		return err
+	}
+	device, err := os.ReadFile(deviceKeyFile)
+	if err != nil {
+		return err
+	}
+	last := all[len(all)-1]
+	b.Keys, b.Sequence, b.Boot, b.DeviceKey = len(k), last.Seq, last.BootID.String(), device
+	return b.save()
+}
+
+// secondBoot looks for what the first left.
+func (b *bench) secondBoot() error {
+	if err := b.load(); err != nil {
+		return err
+	}
+	b.central = central{b.APIKey}
+	u, err := waitReady(service, 0, patience)
+	if err != nil {
+		return fmt.Errorf("the shipped unit does not come up after a reboot: %w", err)
+	}
+	b.row(true, "after a reboot, the unit is up by itself", u["ActiveState"]+" ("+u["SubState"]+"), restarts "+u["NRestarts"],
+		"ready "+seconds(u.at("ActiveEnter"))+" after the kernel's start")
+	if err := storeOpen(); err != nil {
+		return err
+	}
+	all, err := journal()
+	if err != nil {
+		return err
+	}
+	k, err := keys()
+	if err != nil {
+		return err
+	}
+	device, err := os.ReadFile(deviceKeyFile)
+	if err != nil {
+		return err
+	}
+	before := 0
+	granted := false
+	var last uint64
+	for _, e := range all {
+		if e.Seq <= b.Sequence {
+			before++
+			granted = granted || e.Type == access.GrantedCardPIN
+			last = max(last, e.Seq)
+		}
+	}
+	ok := len(k) == b.Keys && last == b.Sequence && granted && bytes.Equal(device, b.DeviceKey)
+	b.row(ok, "after a reboot, keys, journal and device key are there",
+		fmt.Sprintf("%d keys, entry %d", len(k), last), fmt.Sprintf("%d entries of before, want up to %d; device key the same: %v", before, b.Sequence, bytes.Equal(device, b.DeviceKey)))
+	if err := pull(25, "pull-down"); err != nil {
+		return err
+	}
+	if err := b.opens("after a reboot, the card and its PIN open the door"); err != nil {
+		return err
+	}
+	if _, err := waitReady("postern-central.service", 0, patience); err != nil {
+		return err
+	}
+	if err := b.central.confirmed(int(access.GrantedCardPIN)); err != nil {
+		return err
+	}
+	return b.noSecrets("both boots")
+}
+
+// startCentral starts the central server under its own unit.
+func (b *bench) startCentral() error {
+	if _, err := command("systemctl", "enable", "--now", "postern-central.service"); err != nil {
+		return err
+	}
+	u, err := waitReady("postern-central.service", 0, patience)
+	if err != nil {
+		return err
+	}
+	b.row(u["Type"] == "notify", "the central server's unit starts and says that it is ready",
+		u["ActiveState"]+" ("+u["SubState"]+")", "ready "+seconds(u.at("ActiveEnter")-u.at("ExecMainStart"))+" after its start")
+	if _, err := admin("panels", "add", systemID); err != nil {
+		return err
+	}
+	key, err := admin("keys", "create", "--integration", "systemtest")
+	if err != nil {
+		return err
+	}
+	b.APIKey = strings.TrimSpace(key)
+	b.central = central{b.APIKey}
+	return storeOpen()
+}
+
+// plant adds a card with a PIN, and a code, through the central server.
+func (b *bench) plant() error {
+	err := b.central.add(fmt.Sprintf(`{"key":{"identification":%q,"type":"proximity"},"pin":%q,"access_levels":[%q]}`, cardID, pin, levelID))
+	if err != nil {
+		return fmt.Errorf("add a card: %w", err)
+	}
+	if err := b.central.add(fmt.Sprintf(`{"key":{"identification":%q,"type":"code"},"access_levels":[%q]}`, code, levelID)); err != nil {
+		return fmt.Errorf("add a code: %w", err)
+	}
+	k, err := keys()
+	if err != nil {
+		return err
+	}
+	b.row(len(k) == 2, "keys come through the broker to the panel and are applied", fmt.Sprintf("%d keys", len(k)), "HTTP, MQTT with a password, under the unit's sandbox")
+	return nil
+}
+
+// opens badges, and expects the strike to be released and put at rest again.
+func (b *bench) opens(check string) error {
+	w, err := startWatch(lineStrike)
+	if err != nil {
+		return err
+	}
+	e, badgeErr := badge(pin + "#")
+	time.Sleep(strikeTime + time.Second)
+	s, err := w.stop()
+	if err != nil {
+		return err
+	}
+	if badgeErr != nil {
+		b.row(false, check, "no decision", badgeErr.Error())
+		return nil
+	}
+	up, rose := s.rose(0)
+	down, fell := s.fell(up)
+	ok := e.Type == access.GrantedCardPIN && rose && fell
+	b.row(ok, check, fmt.Sprintf("event %d, strike released for %s", e.Type, seconds(down-up)), e.Text+" "+e.Reason)
+	return nil
+}
+
+// strikeTime is what the configuration in the image says.
+const strikeTime = 5 * time.Second
+
+// typedCode types the code, so that the daemon has had it in its hands.
+func (b *bench) typedCode() error {
+	before, err := journal()
+	if err != nil {
+		return err
+	}
+	if _, err := command("/proc/self/exe", append([]string{"send"}, keypad4(code+"#")...)...); err != nil {
+		return err
+	}
+	e, err := decision(before)
+	if err != nil {
+		b.row(false, "a code typed at a card reader is decided", "no decision", err.Error())
+		return nil
+	}
+	b.row(e.Category != "" && e.Type >= access.Denied, "a code typed where a card is asked for opens nothing", fmt.Sprintf("event %d", e.Type), e.Text+" "+e.Reason)
+	return nil
+}
+
+// killed kills the daemon at rest, and expects it back in time, and the strike
+// at rest at every moment.
+func (b *bench) killed() error {
+	w, err := startWatch(lineStrike)
+	if err != nil {
+		return err
+	}
+	var back []time.Duration
+	for range b.kills {
+		u, err := show(service)
+		if err != nil {
+			return err
+		}
+		at := now()
+		if err := kill(u.pid(), unix.SIGKILL); err != nil {
+			return err
+		}
+		time.Sleep(backWithin)
+		u, err = waitReady(service, u.restarts()+1, patience)
+		if err != nil {
+			return fmt.Errorf("after kill -9: %w", err)
+		}
+		back = append(back, u.at("ActiveEnter")-at)
+	}
+	s, err := w.stop()
+	if err != nil {
+		return err
+	}
+	slices.Sort(back)
+	b.row(slices.Max(back) <= backWithin, fmt.Sprintf("killed with kill -9 (%d times), it is back within %s", b.kills, backWithin), seconds(slices.Max(back)),
+		fmt.Sprintf("of guest time, to READY=1; the times: %v", rounded(back)))
+	b.row(!s.everHigh(), "meanwhile the strike never leaves its rest", s.verdict(), s.detail())
+	return nil
+}
+
+// killedWhileOpen kills the daemon while the strike is released.
+func (b *bench) killedWhileOpen() error {
+	w, err := startWatch(lineStrike)
+	if err != nil {
+		return err
+	}
+	u, err := show(service)
+	if err != nil {
+		return err
+	}
+	if _, err := command("/usr/bin/postern", "unlock", "server"); err != nil {
+		return err
+	}
+	at := now()
+	if err := kill(u.pid(), unix.SIGKILL); err != nil {
+		return err
+	}
+	time.Sleep(backWithin)
+	if _, err := waitReady(service, u.restarts()+1, patience); err != nil {
+		return fmt.Errorf("after kill -9: %w", err)
+	}
+	time.Sleep(strikeTime)
+	s, err := w.stop()
+	if err != nil {
+		return err
+	}
+	_, rose := s.rose(0)
+	fell, ok := s.fell(at)
+	_, again := s.rose(fell)
+	b.row(rose && ok && !again, "killed while the strike is released, it comes to rest and stays there",
+		seconds(fell-at)+" after the kill", fmt.Sprintf("released again by itself: %v; %s", again, s.detail()))
+	return nil
+}
+
+// hangs stops the daemon, as a deadlock would, and expects the watchdog to bite.
+func (b *bench) hangs() error {
+	u, err := show(service)
+	if err != nil {
+		return err
+	}
+	w, err := startWatch(lineStrike)
+	if err != nil {
+		return err
+	}
+	at := now()
+	if err := kill(u.pid(), unix.SIGSTOP); err != nil {
+		return err
+	}
+	time.Sleep(10 * time.Second)
+	u, err = waitReady(service, u.restarts()+1, patience)
+	if err != nil {
+		return fmt.Errorf("after a hang: %w", err)
+	}
+	s, err := w.stop()
+	if err != nil {
+		return err
+	}
+	out, err := command("journalctl", "-u", service, "-o", "cat", "--no-pager")
+	if err != nil {
+		return err
+	}
+	bitten := strings.Contains(out, "Watchdog timeout")
+	b.row(bitten, "stopped with SIGSTOP, the watchdog restarts it", seconds(u.at("ActiveEnter")-at), "to READY=1; systemd says that it was the watchdog: "+fmt.Sprint(bitten))
+	b.row(!s.everHigh(), "meanwhile the strike never leaves its rest", s.verdict(), s.detail())
+	return nil
+}
+
+// rested counts how often relay-rest has done its work.
+func (b *bench) rested() error {
+	out, err := command("journalctl", "-u", service, "-o", "cat", "--no-pager")
+	if err != nil {
+		return err
+	}
+	want := b.kills + 2
+	got := 0
+	for line := range strings.Lines(out) {
+		if strings.Contains(line, "output is at rest") && strings.Contains(line, "line=GPIO24 ") {
+			got++
+		}
+	}
+	b.row(got == want, "relay-rest puts the strike at rest after every end of the daemon", fmt.Sprintf("%d of %d times", got, want), "under the unit's sandbox, by ExecStopPost")
+	return nil
+}
+
+func rounded(all []time.Duration) []time.Duration {
+	var out []time.Duration
+	for _, d := range all {
+		out = append(out, d.Round(10*time.Millisecond))
+	}
+	return out
+}
+
+func (s samples) verdict() string {
+	if s.everHigh() {
+		return "released"
+	}
+	return "at rest in all samples"
+}
+
+func (s samples) detail() string {
+	return fmt.Sprintf("%d samples, the longest pause %d ms", s.Count, s.Longest.Milliseconds())
+}

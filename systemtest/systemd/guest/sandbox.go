@@ -1,0 +1,91 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// sandbox looks at what the daemon's process really has.
+func (b *bench) sandbox(u unit) error {
+	proc := fmt.Sprintf("/proc/%d", u.pid())
+	status, err := os.ReadFile(proc + "/status")
+	if err != nil {
+		return err
+	}
+	f := fields(string(status))
+	uid, gid, err := ids("posternd")
+	if err != nil {
+		return err
+	}
+	all, err := devices(proc + "/root/dev")
+	if err != nil {
+		return err
+	}
+	gpio := slices.DeleteFunc(all, func(name string) bool { return slices.Contains(pseudo, name) })
+	ok := first(f["Uid"]) == fmt.Sprint(uid) && first(f["Gid"]) == fmt.Sprint(gid) && uid != 0 &&
+		f["CapEff"] == "0000000000000000" && f["CapBnd"] == "0000000000000000" && f["NoNewPrivs"] == "1" && f["Seccomp"] == "2" &&
+		slices.Equal(gpio, []string{"gpiochip0"})
+	b.row(ok, "the daemon runs in the unit's sandbox", fmt.Sprintf("user %d, no capabilities: %v, seccomp: %v", uid, f["CapEff"] == "0000000000000000", f["Seccomp"] == "2"),
+		"its devices besides the usual ones: "+strings.Join(gpio, ", ")+"; groups "+f["Groups"])
+	return nil
+}
+
+// pseudo are the devices that PrivateDevices= leaves to every service.
+var pseudo = []string{"full", "null", "ptmx", "random", "tty", "urandom", "zero"}
+
+// devices returns the device files right in a folder.
+func devices(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, e := range entries {
+		// Not e.Type(): a device that is bound over a plain file shows as that.
+		info, err := os.Lstat(filepath.Join(dir, e.Name()))
+		if err != nil {
+			return nil, err
+		}
+		if info.Mode()&os.ModeDevice != 0 {
+			names = append(names, e.Name())
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// fields reads lines of "Name:\tvalue".
+func fields(text string) map[string]string {
+	f := map[string]string{}
+	for line := range strings.Lines(text) {
+		if name, value, ok := strings.Cut(line, ":"); ok {
+			f[name] = strings.TrimSpace(value)
+		}
+	}
+	return f
+}
+
+func first(text string) string {
+	word, _, _ := strings.Cut(text, "\t")
+	return word
+}
+
+// security prints systemd's own judgement of both units: 0 is the best.
+func (b *bench) security() error {
+	for _, name := range []string{service, "postern-central.service"} {
+		out, err := command("systemd-analyze", "security", "--offline=true", "--no-pager", name)
+		if err != nil {
+			return err
+		}
+		all := strings.Split(strings.TrimSpace(out), "\n")
+		last := strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(all[len(all)-1]), "→"))
+		_, score, ok := strings.Cut(last, ": ")
+		b.row(ok, "systemd-analyze security "+name, score, "0 is the best, 10 the worst")
+	}
+	return nil
+}
