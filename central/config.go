@@ -2,8 +2,6 @@ package central
 
 import (
 	"bytes"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
+
+	"postern/wire"
 )
 
 // Config is what postern-central is told by its configuration file.
@@ -27,6 +27,11 @@ type Config struct {
 	// when absent and the database is new. Required. Without it the database is
 	// worthless: back it up, elsewhere than the database.
 	SecretKeyFile string `toml:"secret_key_file"`
+	// SigningKeyFile holds the keys that sign what goes to panels, as
+	// postern-central signing new makes it (mode 0600). Read again when it
+	// changes. Default none: then nothing is signed, and whoever takes the broker
+	// over opens doors.
+	SigningKeyFile string `toml:"signing_key_file"`
 	// LogLevel is debug, info, warn or error. Default info.
 	LogLevel string `toml:"log_level"`
 	// RateLimit is the requests a second of one API key. Default 50.
@@ -42,9 +47,14 @@ type MQTTConfig struct {
 	// Username and PasswordFile (the password alone, mode 0600) log in.
 	Username     string `toml:"username"`
 	PasswordFile string `toml:"password_file"`
-	// CA is a PEM file of authorities to trust instead of the system's.
+	// CA is a PEM file of authorities to trust instead of the system's. The
+	// three files need ssl, and are read again at every connect, so that a
+	// renewed certificate needs no restart. Where a file is not named, a systemd
+	// credential is taken instead, if there is one: mqtt-password, mqtt-ca.pem,
+	// mqtt-cert.pem and mqtt-key.pem.
 	CA string `toml:"ca"`
-	// Cert and Key are PEM files of a client certificate.
+	// Cert and Key are PEM files of a client certificate; a Key that others than
+	// its owner may read is refused.
 	Cert string `toml:"cert"`
 	Key  string `toml:"key"`
 }
@@ -161,6 +171,9 @@ func (m MQTTConfig) validate(embedded bool, fault func(string, ...any)) {
 	if (m.Cert == "") != (m.Key == "") {
 		fault("mqtt.cert: cert and key go together")
 	}
+	if (m.CA != "" || m.Cert != "") && !m.encrypted() {
+		fault("mqtt.ca and mqtt.cert: are for encrypted connections: mqtt.broker has to start with ssl://")
+	}
 	if m.PasswordFile != "" && m.Username == "" {
 		fault("mqtt.username: is missing beside mqtt.password_file")
 	}
@@ -177,36 +190,29 @@ func (c Config) Level() (slog.Level, error) {
 	return l, l.UnmarshalText([]byte(c.LogLevel))
 }
 
-// link reads the files that the configuration names.
-func (m MQTTConfig) link() (LinkOptions, error) {
+// link reads the files that the configuration names, or systemd's credentials.
+// Certificates are read again at each connect.
+func (m MQTTConfig) link(log *slog.Logger) (LinkOptions, error) {
 	o := LinkOptions{Broker: m.Broker, Username: m.Username}
-	if m.PasswordFile != "" {
-		text, err := os.ReadFile(m.PasswordFile)
-		if err != nil {
+	if m.Username != "" {
+		var err error
+		if o.Password, err = wire.ReadPassword(m.PasswordFile); err != nil {
 			return o, fmt.Errorf("read mqtt.password_file: %w", err)
 		}
-		o.Password = strings.TrimRight(string(text), "\r\n")
 	}
-	if m.CA == "" && m.Cert == "" {
+	if !m.encrypted() {
 		return o, nil
 	}
-	o.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
-	if m.CA != "" {
-		pem, err := os.ReadFile(m.CA)
-		if err != nil {
-			return o, fmt.Errorf("read mqtt.ca: %w", err)
-		}
-		o.TLS.RootCAs = x509.NewCertPool()
-		if !o.TLS.RootCAs.AppendCertsFromPEM(pem) {
-			return o, fmt.Errorf("mqtt.ca: %s holds no PEM certificate", m.CA)
-		}
+	t, err := wire.NewTLS(wire.Files{CA: m.CA, Cert: m.Cert, Key: m.Key}.WithCredentials(), nil)
+	if err != nil {
+		return o, fmt.Errorf("mqtt.ca, mqtt.cert and mqtt.key: %w", err)
 	}
-	if m.Cert != "" {
-		pair, err := tls.LoadX509KeyPair(m.Cert, m.Key)
-		if err != nil {
-			return o, fmt.Errorf("read mqtt.cert and mqtt.key: %w", err)
-		}
-		o.TLS.Certificates = []tls.Certificate{pair}
-	}
+	o.TLS = t.ForConnect(log)
 	return o, nil
+}
+
+// encrypted reports whether the connection to the broker is.
+func (m MQTTConfig) encrypted() bool {
+	scheme, _, _ := strings.Cut(m.Broker, ":")
+	return oneOf(scheme, "ssl", "mqtts", "wss")
 }

@@ -19,18 +19,25 @@ const maxOversize = 10
 
 // dialBroker opens the way to the broker, and bounds what comes in before the
 // MQTT client takes memory for it.
-func dialBroker(ctx context.Context, uri *url.URL, o mqtt.ClientOptions, oversize *atomic.Uint64) (net.Conn, error) {
+func dialBroker(ctx context.Context, uri *url.URL, o mqtt.ClientOptions, settings func() (*tls.Config, error), oversize *atomic.Uint64) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, o.ConnectTimeout)
 	defer cancel()
+	var cfg *tls.Config // nil is the system's authorities
+	if settings != nil && oneOf(uri.Scheme, "ssl", "mqtts", "wss") {
+		var err error
+		if cfg, err = settings(); err != nil {
+			return nil, err
+		}
+	}
 	var conn net.Conn
 	var err error
 	switch uri.Scheme {
 	case "ws", "wss":
 		at := *uri
 		at.User = nil // the library refuses it
-		conn, err = mqtt.NewWebsocket(at.String(), o.TLSConfig, o.ConnectTimeout, o.HTTPHeaders, o.WebsocketOptions)
+		conn, err = mqtt.NewWebsocket(at.String(), cfg, o.ConnectTimeout, o.HTTPHeaders, o.WebsocketOptions)
 	case "ssl", "mqtts":
-		conn, err = (&tls.Dialer{NetDialer: o.Dialer, Config: o.TLSConfig}).DialContext(ctx, "tcp", uri.Host)
+		conn, err = (&tls.Dialer{NetDialer: o.Dialer, Config: cfg}).DialContext(ctx, "tcp", uri.Host)
 	case "tcp", "mqtt":
 		conn, err = o.Dialer.DialContext(ctx, "tcp", uri.Host)
 	default:

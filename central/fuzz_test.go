@@ -2,6 +2,7 @@ package central
 
 import (
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -68,6 +69,19 @@ func FuzzLink(f *testing.F) {
 	add(wire.TopicNeed, wire.Need{Epoch: p.epoch, Want: wire.WantDelta})
 	add(wire.TopicStatus, p.statuses()[0])
 	add(wire.TopicEvents, p.runs(5)[0])
+	add(wire.TopicNeed, wire.Need{Epoch: p.epoch, HaveRevision: 1, Want: wire.WantSnapshot})
+	add(wire.TopicPolicyStatus, wire.PolicyStatus{Version: wire.Version{Epoch: 1, Revision: 2}, Faults: []wire.PolicyFault{{Path: "a", Message: "b"}}})
+	add(wire.TopicResult, wire.CommandResult{ID: level(1), Result: wire.CommandDone, Nonce: "n"})
+	lower := p.reported()
+	lower.Epoch, lower.PINKeyLost, lower.Unsigned = 1, true, true
+	add(wire.TopicReported, lower)
+	r.give("p1", wire.TopicReported, lower)
+	offered := r.offered("p1")
+	add(wire.TopicNeed, wire.Need{Want: wire.WantSnapshot, SnapshotID: offered.ID, Chunks: []int{0, 1}})
+	add(wire.TopicStatus, wire.Statuses{
+		BootID: p.boot, Seq: 1, Oldest: 1, Epoch: offered.Epoch, SnapshotID: offered.ID, Revision: offered.Revision, Part: 1, Of: 1,
+		Results: []wire.Result{failedOf(1, level(1))},
+	})
 	f.Add(uint8(0), []byte(`{"boot_id":"`+level(1).String()+`","conn_seq":18446744073709551615,"online":true}`), true)
 	f.Add(uint8(5), []byte(`{"boot_id":"`+level(1).String()+`","after":0,"oldest":1,"entries":[{"seq":1,"type":301,"detail":"\u0000","at":"9999-12-31T23:59:59Z"}]}`), true)
 	f.Fuzz(func(t *testing.T, topic uint8, payload []byte, retained bool) {
@@ -76,5 +90,52 @@ func FuzzLink(f *testing.F) {
 		r.giveRaw("p1", up[int(topic)%len(up)], payload, retained)
 		r.tick()
 		r.log("p1")
+	})
+}
+
+// FuzzSigningKeys reads signing files: what it takes it takes again when written,
+// and an error repeats no key.
+func FuzzSigningKeys(f *testing.F) {
+	const seed = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+	f.Add([]byte("# keys\na 2026-03-01T12:00:00Z " + seed + "\n\nb-2 2027-03-01T12:00:00+02:00 " + seed + "\n"))
+	f.Add([]byte("a 2026-03-01T12:00:00Z x" + seed))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		keys, err := parseSigningKeys(data)
+		if err != nil {
+			if strings.Contains(err.Error(), seed) {
+				t.Error("an error repeats a key")
+			}
+			return
+		}
+		file := filepath.Join(t.TempDir(), "signing")
+		if err := writeSigningKeys(file, keys); err != nil {
+			t.Fatal(err)
+		}
+		again, err := ReadSigningKeys(file)
+		if err != nil || len(again) != len(keys) {
+			t.Fatalf("got %v, %v; want %v", again, err, keys)
+		}
+	})
+}
+
+// FuzzPolicy takes documents from operators: what it takes travels as one JSON
+// object with its version.
+func FuzzPolicy(f *testing.F) {
+	f.Add([]byte(`{"epoch":4,"revision":9,"levels":[{"id":"x"}]}`))
+	f.Add([]byte(` {"revision" : 1} `))
+	f.Fuzz(func(t *testing.T, doc []byte) {
+		body, err := policyBody(doc)
+		if err != nil {
+			return
+		}
+		v := wire.Version{Epoch: 7, Revision: 8}
+		out := versioned(v, body)
+		if len(out) > MaxDocument+100 {
+			t.Errorf("%d bytes", len(out))
+		}
+		var got wire.Version
+		if err := wire.Strict(out, &got, false); err != nil || got != v {
+			t.Errorf("%q travels as %q: %+v, %v", doc, out, got, err)
+		}
 	})
 }

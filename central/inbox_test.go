@@ -81,7 +81,7 @@ func TestMissed(t *testing.T) {
 	if err := r.e.refresh(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	r.e.recall = func(system string) { recalled = append(recalled, system) }
+	r.e.out.recall = func(system string) { recalled = append(recalled, system) }
 	r.e.missed("stranger", 1)
 	r.e.missed("p1", 3)
 	if fmt.Sprint(recalled) != "[p1]" {

@@ -2,7 +2,11 @@ package central
 
 import (
 	"context"
+	"io/fs"
 	"slices"
+	"testing"
+
+	"github.com/pressly/goose/v3"
 
 	"postern/access"
 	"postern/wire"
@@ -22,21 +26,23 @@ func (k *kit) log(system string) []logged {
 	head := k.head(system)
 	var out []logged
 	for from := uint64(1); from <= head.revision; {
-		payload, last, err := k.store.batch(context.Background(), system, head.epoch, from, head.revision)
-		if err != nil {
-			k.t.Fatal(err)
+		batches, err := k.store.batches(context.Background(), system, head.epoch, from, head.revision)
+		if err != nil || len(batches) == 0 {
+			k.t.Fatalf("no batch from %d on: %v", from, err)
 		}
-		if len(payload) > wire.MaxBatch {
-			k.t.Fatalf("a batch has %d bytes, more than %d", len(payload), wire.MaxBatch)
+		for _, x := range batches {
+			if len(x.payload) > wire.MaxBatch {
+				k.t.Fatalf("a batch has %d bytes, more than %d", len(x.payload), wire.MaxBatch)
+			}
+			b, err := wire.DecodeChanges(x.payload)
+			if err != nil {
+				k.t.Fatal(err)
+			}
+			for _, u := range b.Updates {
+				out = append(out, logged{Update: u, key: u.Key, pin: u.PIN})
+			}
+			from = x.last + 1
 		}
-		b, err := wire.DecodeChanges(payload)
-		if err != nil {
-			k.t.Fatal(err)
-		}
-		for _, u := range b.Updates {
-			out = append(out, logged{Update: u, key: u.Key, pin: u.PIN})
-		}
-		from = last + 1
 	}
 	removed := map[access.ID]bool{}
 	for _, l := range slices.Backward(out) {
@@ -72,4 +78,24 @@ func (k *kit) lastPut(system string) logged {
 	}
 	k.t.Fatalf("panel %s was told of no key", system)
 	return logged{}
+}
+
+// down takes the database back to an earlier version.
+func (k *kit) down(t *testing.T, version int64) {
+	t.Helper()
+	dialect := goose.DialectSQLite3
+	if isPostgres(k.opts.Database) {
+		dialect = goose.DialectPostgres
+	}
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := goose.NewProvider(dialect, k.store.write, files, goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.DownTo(t.Context(), version); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -3,6 +3,7 @@ package central
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"postern/access"
@@ -38,29 +39,72 @@ func (s *Store) Levels(ctx context.Context) ([]LevelInfo, error) {
 // and tells it of the keys that have the level. It gives ErrNotFound when the
 // panel never announced the level.
 func (s *Store) ShareLevel(ctx context.Context, level access.ID, systemID string) error {
-	err := s.update(ctx, func(t *tx) error {
-		r, err := t.ExecContext(ctx, "UPDATE panel_levels SET owned = TRUE WHERE level_id = $1 AND system_id = $2 AND NOT owned", level.String(), systemID)
-		if err != nil {
-			return err
-		}
-		n, err := r.RowsAffected()
-		if err != nil {
-			return err
-		}
-		if n > 0 {
-			return t.retell(ctx, systemID, level)
-		}
-		var known int
-		err = t.QueryRowContext(ctx, "SELECT COUNT(*) FROM panel_levels WHERE level_id = $1 AND system_id = $2", level.String(), systemID).Scan(&known)
-		if err != nil || known > 0 {
-			return err // owned already
-		}
-		return fmt.Errorf("level %s announced by panel %.64q: %w", level, systemID, ErrNotFound)
-	})
-	if err != nil {
+	if err := s.update(ctx, func(t *tx) error { return t.shareLevel(ctx, level, systemID) }); err != nil {
 		return fmt.Errorf("share level: %w", err)
 	}
 	return nil
+}
+
+func (t *tx) shareLevel(ctx context.Context, level access.ID, system string) error {
+	const share = "UPDATE panel_levels SET owned = TRUE WHERE level_id = $1 AND system_id = $2 AND NOT owned"
+	r, err := t.ExecContext(ctx, share, level.String(), system)
+	if err != nil {
+		return err
+	}
+	n, err := r.RowsAffected()
+	if err != nil {
+		return err
+	}
+	if n > 0 {
+		return t.retell(ctx, system, level)
+	}
+	var known int
+	err = t.QueryRowContext(ctx, "SELECT COUNT(*) FROM panel_levels WHERE level_id = $1 AND system_id = $2", level.String(), system).Scan(&known)
+	if err != nil || known > 0 {
+		return err // owned already
+	}
+	return fmt.Errorf("level %s announced by panel %.64q: %w", level, system, ErrNotFound)
+}
+
+// DropLevel takes a level from a panel: keys lose it there, and those that had
+// no other leave the panel. Keys keep it on other panels that have it. It gives
+// ErrNotFound when the panel does not have the level.
+func (s *Store) DropLevel(ctx context.Context, level access.ID, systemID string) error {
+	if err := s.update(ctx, func(t *tx) error { return t.dropLevel(ctx, level, systemID) }); err != nil {
+		return fmt.Errorf("drop level: %w", err)
+	}
+	return nil
+}
+
+// MoveLevel gives a level that one panel has to another that announced it, and
+// tells both of the keys that have it. It gives ErrNotFound when the one does
+// not have it or the other never announced it.
+func (s *Store) MoveLevel(ctx context.Context, level access.ID, from, to string) error {
+	if from == to {
+		return fmt.Errorf("move level: from %s to itself", from)
+	}
+	err := s.update(ctx, func(t *tx) error {
+		if err := t.shareLevel(ctx, level, to); err != nil {
+			return err
+		}
+		return t.dropLevel(ctx, level, from)
+	})
+	if err != nil {
+		return fmt.Errorf("move level: %w", err)
+	}
+	return nil
+}
+
+func (t *tx) dropLevel(ctx context.Context, level access.ID, system string) error {
+	const drop = "UPDATE panel_levels SET owned = FALSE WHERE level_id = $1 AND system_id = $2 AND owned"
+	r, err := t.ExecContext(ctx, drop, level.String(), system)
+	if err != nil {
+		return err
+	}
+	if n, err := r.RowsAffected(); err != nil || n == 0 {
+		return errors.Join(err, fmt.Errorf("level %s on panel %.64q: %w", level, system, ErrNotFound))
+	}
+	return t.retell(ctx, system, level)
 }
 
 // retell tells a panel anew of every live key that has the level.

@@ -26,9 +26,15 @@ type LinkOptions struct {
 	ClientID string // "" is DefaultClientID
 	Username string
 	Password string
-	TLS      *tls.Config   // for ssl:// and wss://
-	Resend   time.Duration // what makes no progress for so long is sent again; 0 is DefaultResend
-	Log      *slog.Logger  // nil discards
+	// TLS gives the settings of the next connection, for ssl:// and wss://; nil is
+	// the system's authorities. It is asked at each attempt.
+	TLS    func() (*tls.Config, error)
+	Signer *Signer       // signs what panels act on; nil signs nothing
+	Resend time.Duration // what makes no progress for so long is sent again; 0 is DefaultResend
+	Log    *slog.Logger  // nil discards
+	// NewClient makes the MQTT client, for tests that need no broker; nil is
+	// mqtt.NewClient.
+	NewClient func(*mqtt.ClientOptions) mqtt.Client
 }
 
 // Defaults of a link.
@@ -39,6 +45,7 @@ const (
 
 const (
 	maxInFlight  = 100 // publishes that the broker has not confirmed
+	maxBulk      = 32  // of them, those that other things must not wait for
 	firstBackoff = time.Second
 	mostBackoff  = time.Minute
 	goodSession  = time.Minute // one that lasted so long starts the backoff anew
@@ -58,6 +65,8 @@ type Link struct {
 	flights chan struct{}   // one in it for each publish that is not confirmed
 	landed  chan struct{}   // some were
 	sending sync.WaitGroup
+	session context.Context                  //nolint:containedctx // of the present session, as client is
+	done    chan func(context.Context) error // what work beside the loop ends with
 }
 
 // NewLink makes a link over a store.
@@ -71,8 +80,14 @@ func NewLink(s *Store, o LinkOptions) *Link {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	l := &Link{o: o, wake: make(chan struct{}, 1), flights: make(chan struct{}, maxInFlight), landed: make(chan struct{}, 1)}
-	l.engine = newEngine(s, o.Log, o.Resend, l.publish, l.recall)
+	if o.NewClient == nil {
+		o.NewClient = mqtt.NewClient
+	}
+	l := &Link{
+		o: o, wake: make(chan struct{}, 1), flights: make(chan struct{}, maxInFlight), landed: make(chan struct{}, 1),
+		done: make(chan func(context.Context) error),
+	}
+	l.engine = newEngine(s, o.Log, o.Resend, outlet{room: l.room, publish: l.publish, recall: l.recall, spawn: l.spawn})
 	return l
 }
 
@@ -96,7 +111,7 @@ func (l *Link) Run(ctx context.Context) error {
 	backoff := firstBackoff
 	for {
 		began := time.Now()
-		err := l.session(ctx)
+		err := l.connect(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -115,8 +130,8 @@ func (l *Link) Run(ctx context.Context) error {
 	}
 }
 
-// session is one connection: it gives why it ended.
-func (l *Link) session(ctx context.Context) error {
+// connect is one connection: it gives why it ended.
+func (l *Link) connect(ctx context.Context) error {
 	if err := l.engine.forget(ctx); err != nil {
 		return fmt.Errorf("forget who is online: %w", err)
 	}
@@ -124,8 +139,8 @@ func (l *Link) session(ctx context.Context) error {
 	defer end(nil)
 	queue := newInbox()
 	oversize := new(atomic.Uint64)
-	client := mqtt.NewClient(l.options(ctx, end, queue, oversize))
-	l.client, l.over = client, ctx.Done()
+	client := l.o.NewClient(l.options(ctx, end, queue, oversize))
+	l.client, l.over, l.session = client, ctx.Done(), ctx
 	// Whatever the way out: no goroutine of a session outlives it.
 	defer l.sending.Wait()
 	defer end(nil)
@@ -139,13 +154,15 @@ func (l *Link) session(ctx context.Context) error {
 }
 
 func (l *Link) options(ctx context.Context, end context.CancelCauseFunc, queue *inbox, oversize *atomic.Uint64) *mqtt.ClientOptions {
-	o := mqtt.NewClientOptions().AddBroker(l.o.Broker).SetClientID(l.o.ClientID).
+	return mqtt.NewClientOptions().AddBroker(l.o.Broker).SetClientID(l.o.ClientID).
 		SetUsername(l.o.Username).SetPassword(l.o.Password).
 		SetCleanSession(true).SetProtocolVersion(4).SetOrderMatters(true).SetStore(mqtt.NewOrderedMemoryStore()).
 		SetAutoReconnect(false).SetConnectRetry(false).SetAutoAckDisabled(true).
 		SetKeepAlive(4 * time.Second).SetPingTimeout(3 * time.Second).
 		SetConnectTimeout(10 * time.Second).SetWriteTimeout(5 * time.Second).
-		SetCustomOpenConnectionFn(func(uri *url.URL, o mqtt.ClientOptions) (net.Conn, error) { return dialBroker(ctx, uri, o, oversize) }).
+		SetCustomOpenConnectionFn(func(uri *url.URL, o mqtt.ClientOptions) (net.Conn, error) {
+			return dialBroker(ctx, uri, o, l.o.TLS, oversize)
+		}).
 		SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) { l.enqueue(m, end, queue) }).
 		SetConnectionLostHandler(func(_ mqtt.Client, err error) { end(fmt.Errorf("connection lost: %w", err)) }).
 		SetOnConnectHandler(func(c mqtt.Client) {
@@ -156,10 +173,6 @@ func (l *Link) options(ctx context.Context, end context.CancelCauseFunc, queue *
 			}
 			l.o.Log.Info("linked to the broker", "broker", l.o.Broker)
 		})
-	if l.o.TLS != nil {
-		o.SetTLSConfig(l.o.TLS)
-	}
-	return o
 }
 
 // enqueue is called by paho and must not block: a blocked handler hides a lost
@@ -236,7 +249,12 @@ func (l *Link) loop(ctx context.Context, queue *inbox, oversize *atomic.Uint64) 
 			err = l.engine.refresh(ctx)
 		case <-l.landed:
 			err = l.engine.pumpAll(ctx)
+		case then := <-l.done:
+			err = then(ctx)
 		case <-ticker.C:
+			if l.o.Signer != nil {
+				l.o.Signer.refresh()
+			}
 			if err = l.checkOversize(oversize, &seen); err == nil {
 				err = l.engine.tick(ctx)
 			}
@@ -283,16 +301,24 @@ func (l *Link) recall(system string) {
 	})
 }
 
-// publish hands one message to the broker, unless too many are unconfirmed.
-// That a publish was confirmed means nothing but that there is room for the
-// next: only what a panel says counts.
-func (l *Link) publish(topic string, payload []byte) bool {
-	select {
-	case l.flights <- struct{}{}:
-	default:
-		return false
+// room reports whether another publish may be under way. The engine's goroutine
+// alone begins them, so that a yes holds until it does.
+func (l *Link) room(bulk bool) bool {
+	if bulk {
+		return len(l.flights) < maxBulk
 	}
-	token, over := l.client.Publish(topic, 1, false, payload), l.over
+	return len(l.flights) < maxInFlight
+}
+
+// publish hands one message to the broker; there has to be room. That a publish
+// was confirmed means nothing but that there is room for the next: only what a
+// panel says counts.
+func (l *Link) publish(system string, t wire.Topic, payload []byte) {
+	if l.o.Signer != nil && t.Signed() {
+		payload = l.o.Signer.sign(l.engine.now(), system, t, payload)
+	}
+	l.flights <- struct{}{}
+	token, over := l.client.Publish(t.Of(system), 1, t.Retained(), payload), l.over
 	l.sending.Go(func() {
 		select {
 		case <-token.Done():
@@ -301,5 +327,16 @@ func (l *Link) publish(topic string, payload []byte) bool {
 		<-l.flights
 		signal(l.landed)
 	})
-	return true
+}
+
+// spawn runs work beside the loop, until the session ends at the latest.
+func (l *Link) spawn(work func(context.Context) func(context.Context) error) {
+	ctx := l.session
+	l.sending.Go(func() {
+		then := work(ctx)
+		select {
+		case l.done <- then:
+		case <-ctx.Done():
+		}
+	})
 }

@@ -27,7 +27,8 @@ type mqttPanel struct {
 	mu sync.Mutex // guards p, which paho's goroutine uses too
 	p  *fakePanel
 	// deaf drops what comes down, as a network may.
-	deaf bool
+	deaf   bool
+	answer func(wire.Command) wire.CommandResult // what becomes of commands
 }
 
 func dial(t *testing.T, broker, id, user, password string, set func(*mqtt.ClientOptions)) (mqtt.Client, error) {
@@ -96,11 +97,29 @@ func (m *mqttPanel) arrive(msg mqtt.Message) {
 	if m.deaf {
 		return
 	}
-	if strings.HasSuffix(msg.Topic(), string(wire.TopicAck)) {
-		m.p.confirmed(msg.Payload())
+	_, topic, _ := wire.SplitTopic(msg.Topic())
+	payload := msg.Payload()
+	if topic.Signed() {
+		var err error
+		if payload, err = m.p.trust.Open(m.system, topic, payload); err != nil {
+			m.t.Errorf("%s: %v", topic, err)
+			return
+		}
+	}
+	switch topic {
+	case wire.TopicAck:
+		m.p.confirmed(payload)
+		return
+	case wire.TopicCommand:
+		if c, err := wire.Decode[wire.Command](payload); err == nil && m.answer != nil {
+			m.send(wire.TopicResult, m.answer(c))
+		}
+		return
+	case wire.TopicChange:
+	default:
 		return
 	}
-	if m.p.apply(msg.Payload()) {
+	if m.p.apply(payload) {
 		m.send(wire.TopicReported, m.p.reported())
 		m.sendRows()
 	}

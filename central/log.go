@@ -130,6 +130,10 @@ func (t *tx) retire(ctx context.Context, h *panelHead, id access.ID, last told) 
 	}
 	h.digest = h.digest.Sub(id, last.put)
 	h.count--
+	if last.put < h.pruned {
+		const prune = "DELETE FROM panel_log WHERE system_id = $1 AND epoch = $2 AND revision = $3 AND key_id = $4"
+		return t.exec(ctx, prune, h.system, int64(h.epoch), int64(last.put), id.String())
+	}
 	const forget = "UPDATE panel_log SET payload = NULL WHERE system_id = $1 AND epoch = $2 AND revision = $3 AND key_id = $4"
 	return t.exec(ctx, forget, h.system, int64(h.epoch), int64(last.put), id.String())
 }
@@ -138,22 +142,30 @@ func logPlace(system string, epoch, revision uint64) string {
 	return fmt.Sprintf("log/%s/%d/%d", system, epoch, revision)
 }
 
-func (t *tx) appendLog(ctx context.Context, h *panelHead, l told, id access.ID, payload []byte) error {
+func (t *tx) appendRow(ctx context.Context, h *panelHead, l told, id access.ID, payload []byte) error {
 	const row = `INSERT INTO panel_log (system_id, epoch, revision, op, key_id, claim, payload, digest, key_count, answered, created_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, FALSE, $10)`
-	err := t.exec(ctx, row, h.system, int64(h.epoch), int64(h.revision), l.op, id.String(), int64(l.claim), payload,
+	return t.exec(ctx, row, h.system, int64(h.epoch), int64(h.revision), l.op, id.String(), int64(l.claim), payload,
 		h.digest[:], int64(h.count), t.now.UnixMicro())
-	if err != nil {
+}
+
+func (t *tx) appendLog(ctx context.Context, h *panelHead, l told, id access.ID, payload []byte) error {
+	if err := t.appendRow(ctx, h, l, id, payload); err != nil {
 		return err
 	}
+	if err := t.tellLatest(ctx, h, l, id); err != nil {
+		return err
+	}
+	return t.saveHead(ctx, h)
+}
+
+// tellLatest notes that the head's revision is the latest about a key.
+func (t *tx) tellLatest(ctx context.Context, h *panelHead, l told, id access.ID) error {
 	const latest = `INSERT INTO panel_keys (system_id, key_id, claim, ident, op, revision, put_revision, result, error_type, detail, applied_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, '', '', '', 0)
 		ON CONFLICT (system_id, key_id) DO UPDATE SET claim = excluded.claim, ident = excluded.ident, op = excluded.op,
 			revision = excluded.revision, put_revision = excluded.put_revision, result = '', error_type = '', detail = '', applied_at = 0`
-	if err := t.exec(ctx, latest, h.system, id.String(), int64(l.claim), l.ident, l.op, int64(h.revision), int64(l.put)); err != nil {
-		return err
-	}
-	return t.saveHead(ctx, h)
+	return t.exec(ctx, latest, h.system, id.String(), int64(l.claim), l.ident, l.op, int64(h.revision), int64(l.put))
 }
 
 // logRow is one revision as it goes to a panel. Claim and payload of a put are
@@ -194,15 +206,44 @@ const logColumns = `SELECT l.revision, l.op, l.key_id, COALESCE(p.claim, l.claim
 // rowsPerRead bounds how much of a log is read at once.
 const rowsPerRead = 1000
 
-// batch encodes the revisions from..to of a panel's log, as many as fit into
-// one message, and gives the last of them.
-func (s *Store) batch(ctx context.Context, system string, epoch, from, to uint64) (payload []byte, last uint64, err error) {
+// batch is some revisions as one message.
+type batch struct {
+	payload []byte
+	last    uint64 // its last revision
+}
+
+// batches encodes the revisions from..to of a panel's log, without a gap, as
+// many as are read at once.
+func (s *Store) batches(ctx context.Context, system string, epoch, from, to uint64) ([]batch, error) {
 	rows, err := all(ctx, s.read, scanLogRow, logColumns+"AND l.revision >= $3 AND l.revision <= $4 ORDER BY l.revision LIMIT $5",
 		system, int64(epoch), int64(from), int64(to), rowsPerRead)
 	if err != nil {
-		return nil, 0, fmt.Errorf("read log of panel %s: %w", system, err)
+		return nil, fmt.Errorf("read log of panel %s: %w", system, err)
 	}
-	return s.encodeBatch(system, epoch, rows)
+	if len(rows) == 0 || rows[0].revision != from {
+		return nil, nil // pruned, or another epoch's by now
+	}
+	rows = firstRun(rows)
+	var out []batch
+	for len(rows) > 0 {
+		payload, last, err := s.encodeBatch(system, epoch, rows)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, batch{payload, last})
+		rows = rows[last-rows[0].revision+1:]
+	}
+	return out, nil
+}
+
+// firstRun is what of the rows comes before the first gap.
+func firstRun(rows []logRow) []logRow {
+	for i := range rows {
+		if i > 0 && rows[i].revision != rows[i-1].revision+1 {
+			return rows[:i]
+		}
+	}
+	return rows
 }
 
 // unanswered encodes the first run of at most n revisions, in from..to, whose
@@ -213,12 +254,7 @@ func (s *Store) unanswered(ctx context.Context, system string, epoch, from, to u
 	if err != nil {
 		return nil, 0, 0, fmt.Errorf("read log of panel %s: %w", system, err)
 	}
-	for i := range rows {
-		if i > 0 && rows[i].revision != rows[i-1].revision+1 {
-			rows = rows[:i]
-			break
-		}
-	}
+	rows = firstRun(rows)
 	payload, last, err = s.encodeBatch(system, epoch, rows)
 	if err != nil || payload == nil {
 		return nil, 0, 0, err

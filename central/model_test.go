@@ -23,10 +23,13 @@ func TestHistories(t *testing.T) {
 		n++
 		name := fmt.Sprintf("p%d", n)
 		k.secret = k.key(name)
-		h := &history{rt: rt, rig: newRig(k), want: map[int]access.ID{}, name: name, level: level(n)}
+		h := &history{rt: rt, rig: &rig{kit: k}, want: map[int]access.ID{}, name: name, level: level(n)}
+		h.limits = &limits{longLog: 8, keepLog: 3, pruneStep: 2, frozen: 1 << 30}
+		h.start()
 		h.panel(name, 6, h.level)
 		h.p = newFakePanel(h.rig, name)
-		h.saved = h.p.clone()
+		h.p.fails, h.p.partSize = map[access.ID]string{}, 1
+		h.p.quiet, h.saved = true, h.p.clone()
 		for range rapid.IntRange(5, 40).Draw(rt, "steps") {
 			h.step()
 		}
@@ -37,18 +40,19 @@ func TestHistories(t *testing.T) {
 type history struct {
 	rt *rapid.T
 	*rig
-	p     *fakePanel
-	saved card // an image of the card
-	name  string
-	level access.ID
-	want  map[int]access.ID
-	late  []sent // messages of the panel that are still on their way
+	p       *fakePanel
+	saved   card // an image of the card
+	name    string
+	level   access.ID
+	want    map[int]access.ID
+	removed []access.ID
+	late    []sent // messages of the panel that are still on their way
 }
 
 func (h *history) step() {
 	switch rapid.SampledFrom([]string{
 		"add", "add", "remove", "update", "event", "event", "deliver", "deliver", "deliver", "drop", "up", "up", "up", "dropUp",
-		"late", "connect", "reboot", "save", "restore", "central", "time",
+		"late", "connect", "reboot", "save", "restore", "central", "time", "hour", "damage", "aside", "board", "resync", "blank", "fail",
 	}).Draw(h.rt, "step") {
 	case "add", "update":
 		n := rapid.IntRange(1, 6).Draw(h.rt, "card")
@@ -58,6 +62,7 @@ func (h *history) step() {
 		if id, ok := h.want[n]; ok {
 			h.post(http.StatusNoContent, "/v1/accesskeys/remove", fmt.Sprintf(`{"id":%q}`, id))
 			delete(h.want, n)
+			h.removed = append(h.removed, id)
 		}
 	case "event":
 		h.p.happen(granted)
@@ -66,10 +71,10 @@ func (h *history) step() {
 			switch rapid.IntRange(0, 3).Draw(h.rt, "fate") {
 			case 0:
 			case 1:
-				h.down(m)
-				h.down(m)
+				h.p.down(m)
+				h.p.down(m)
 			default:
-				h.down(m)
+				h.p.down(m)
 			}
 		}
 		h.out = nil
@@ -96,7 +101,7 @@ func (h *history) step() {
 		h.p.reboot()
 		h.p.connect()
 	case "save":
-		h.saved = h.p.clone()
+		h.p.quiet, h.saved = true, h.p.clone()
 	case "restore":
 		h.p.card = h.saved.clone()
 		h.p.reboot()
@@ -106,14 +111,43 @@ func (h *history) step() {
 	case "time":
 		h.clock.pass(DefaultResend)
 		h.tick()
-	}
-}
-
-func (h *history) down(m sent) {
-	if m.topic == wire.TopicAck.Of(h.name) {
-		h.p.confirmed(m.payload)
-	} else {
-		h.p.apply(m.payload)
+	case "hour":
+		h.clock.pass(againAfter)
+		h.tick()
+	case "damage": // the card loses or makes up something
+		if h.p.epoch > 0 {
+			h.p.damage()
+		}
+	case "aside", "board": // the store is put aside; on another board its PINs can't be read
+		h.p.card = card{
+			keys: map[access.ID]access.Update{}, status: h.p.status, events: h.p.events, statusSeq: h.p.statusSeq, eventSeq: h.p.eventSeq,
+			statusOldest: h.p.statusOldest, eventOldest: h.p.eventOldest, pinKeyLost: rapid.Bool().Draw(h.rt, "key"),
+		}
+		h.p.reboot()
+		h.p.connect()
+	case "resync":
+		if err := h.store.ResyncPanel(h.t.Context(), h.name); err != nil {
+			h.t.Fatal(err)
+		}
+	case "blank": // a new card, or one of before all
+		h.p.card = card{keys: map[access.ID]access.Update{}, statusOldest: 1, eventOldest: 1}
+		h.p.reboot()
+		h.p.connect()
+	case "fail": // a key fails there from now on, or no longer
+		n := rapid.IntRange(1, 6).Draw(h.rt, "card")
+		id, ok := h.want[n]
+		u, known := h.p.keys[id]
+		if !ok || !known {
+			return
+		}
+		if h.p.fails[id] == "" {
+			h.p.fails[id] = "CodeNotEnabled"
+		} else {
+			delete(h.p.fails, id)
+		}
+		// The panel judges it again and says so.
+		h.p.statusSeq++
+		h.p.status = append(h.p.status, statusRow{seq: h.p.statusSeq, epoch: h.p.epoch, boot: h.p.boot, results: []wire.Result{h.p.result(u)}})
 	}
 }
 
@@ -139,6 +173,7 @@ func (h *history) raw(m sent) {
 func (h *history) finish() {
 	h.late, h.out = nil, nil
 	held := slices.Clone(h.p.events)
+	h.p.quiet = false
 	h.p.reboot()
 	h.p.connect()
 	for range 20 {
@@ -146,7 +181,19 @@ func (h *history) finish() {
 		h.clock.pass(DefaultResend)
 		h.tick()
 	}
+	if h.info(h.name).Alarm == alarmAgain { // by chance it was damaged straight after a snapshot
+		h.clock.pass(againAfter)
+		h.tick()
+		for range 3 {
+			h.p.settle()
+			h.clock.pass(DefaultResend)
+			h.tick()
+		}
+	}
 	h.p.settle()
+	if alarm := h.info(h.name).Alarm; alarm != "" {
+		h.rt.Errorf("there is an alarm: %s", alarm)
+	}
 	if h.p.digest != h.head(h.name).digest || h.p.revision != h.head(h.name).revision {
 		h.rt.Errorf("panel stands at %d, its log at %d", h.p.revision, h.head(h.name).revision)
 	}
@@ -155,8 +202,17 @@ func (h *history) finish() {
 		if !ok || u.Key.Identification.Canonical() != fmt.Sprintf("%013d", n) {
 			h.rt.Errorf("key %d is not on the panel", n)
 		}
-		if s := h.status(id); s.Status != statusApplied {
-			h.rt.Errorf("key %d: got %+v, want applied", n, s)
+		want := statusApplied
+		if h.p.fails[id] != "" {
+			want = statusFailed
+		}
+		if s := h.status(id); s.Status != want {
+			h.rt.Errorf("key %d: got %+v, want %s", n, s, want)
+		}
+	}
+	for _, id := range h.removed {
+		if s := h.status(id); s.Status != statusApplied && s.Status != statusNotApplied {
+			h.rt.Errorf("removed key: got %+v, want applied", s)
 		}
 	}
 	if len(h.p.keys) != len(h.want) {

@@ -11,6 +11,9 @@ import (
 // keepRemoved is how long after its removal a key's status is answered.
 const keepRemoved = 30 * 24 * time.Hour
 
+// keepCommands is how long it is known what became of a command.
+const keepCommands = 24 * time.Hour
+
 type removeRequest struct {
 	ID  optional[string]  `json:"id"`
 	Key optional[keySpec] `json:"key"`
@@ -81,6 +84,17 @@ func (s *Store) purge(ctx context.Context) error {
 		}
 		if err := t.exec(ctx, "DELETE FROM idempotency WHERE created_at <= $1", t.now.Add(-keepAnswers).UnixMicro()); err != nil {
 			return fmt.Errorf("purge kept answers: %w", err)
+		}
+		if err := t.exec(ctx, "DELETE FROM commands WHERE created_at <= $1", t.now.Add(-keepCommands).UnixMicro()); err != nil {
+			return fmt.Errorf("purge commands: %w", err)
+		}
+		// By now nobody answers a snapshot of then.
+		const parts = `DELETE FROM snapshot_parts WHERE snapshot_id IN (SELECT id FROM snapshots WHERE state = 'dropped' AND created_at <= $1)`
+		if err := t.exec(ctx, parts, old); err != nil {
+			return fmt.Errorf("purge snapshots: %w", err)
+		}
+		if err := t.exec(ctx, "DELETE FROM snapshots WHERE state = 'dropped' AND created_at <= $1", old); err != nil {
+			return fmt.Errorf("purge snapshots: %w", err)
 		}
 		return nil
 	})

@@ -18,20 +18,39 @@ type replica struct {
 	system string
 	epoch  uint64 // of the log
 	head   uint64 // newest revision of the log
+	digest access.Digest
+	count  uint64
+	pruned uint64 // revisions of the log below it may be missing
 
 	online bool
+	came   time.Time          // when it was heard of in the live session first
 	live   session            // newest that was online
 	past   map[access.ID]bool // boots that a later one took the place of
 	report *wire.Reported     // newest, counts only when it is of the live session
 
 	ready    bool    // online, in step with the log: may be sent to
-	of       session // the session that base and sent are about
+	of       session // the session that base and sent are about,
+	in       uint64  // and the epoch
 	base     uint64  // the panel has confirmed this revision
 	sent     uint64  // and was sent up to this one
 	progress time.Time
 	answers  time.Time // last time that results came in or were asked for
 	needed   time.Time
 	alarm    string
+	pending  wire.Ack // to be sent
+
+	inStep    bool      // the newest report of the live session is what the log says
+	confirmed uint64    // epoch in which removals before the log were confirmed
+	want      offer     // the snapshot that it gets
+	tookAt    time.Time // when it took one, zero once it was in step after that
+	manifest  manifest
+	documents [documentKinds]document
+	commands  map[access.ID]*command // under way, by the id of the message
+}
+
+// livesOn reports whether the panel is there and has said where it stands.
+func (p *replica) livesOn() bool {
+	return p.online && p.report != nil && session{p.report.BootID, p.report.ConnSeq} == p.live
 }
 
 // session is one connection of a panel.
@@ -42,22 +61,47 @@ type session struct {
 
 // engine brings the panels up to their logs. It belongs to one goroutine.
 type engine struct {
-	store   *Store
-	log     *slog.Logger
-	now     func() time.Time
-	resend  time.Duration
-	publish func(topic string, payload []byte) bool // false when nothing more may be sent now
-	recall  func(system string)                     // asks the broker again for what it keeps of a panel
+	store  *Store
+	log    *slog.Logger
+	now    func() time.Time
+	resend time.Duration
+	out    outlet
+	limits limits
 
 	panels     map[string]*replica
 	strangers  map[string]bool
 	generation int64
 	bad        uint64 // messages that could not be read
+	freezing   bool   // a snapshot is being made
 }
 
-func newEngine(s *Store, log *slog.Logger, resend time.Duration, publish func(string, []byte) bool, recall func(string)) *engine {
+// outlet is what the engine needs of the link.
+type outlet struct {
+	// room reports whether one more message may be sent now; bulk is one of many
+	// that can wait.
+	room    func(bulk bool) bool
+	publish func(system string, t wire.Topic, payload []byte)
+	// recall asks the broker again for what it keeps of a panel.
+	recall func(system string)
+	// spawn runs work beside the engine, and what it gives in the engine's goroutine.
+	spawn func(work func(context.Context) func(context.Context) error)
+}
+
+// limits are what tests make smaller.
+type limits struct {
+	longLog   uint64 // a panel without an epoch gets no log that is longer
+	keepLog   uint64 // so many revisions below what a panel has are kept
+	pruneStep uint64 // and so many at least are forgotten at once
+	frozen    int64  // bytes of all snapshots
+}
+
+func defaultLimits() limits {
+	return limits{longLog: 5_000, keepLog: 5_000, pruneStep: 1_000, frozen: 4 << 30}
+}
+
+func newEngine(s *Store, log *slog.Logger, resend time.Duration, out outlet) *engine {
 	return &engine{
-		store: s, log: log, now: s.now, resend: resend, publish: publish, recall: recall,
+		store: s, log: log, now: s.now, resend: resend, out: out, limits: defaultLimits(),
 		panels: map[string]*replica{}, strangers: map[string]bool{}, generation: -1,
 	}
 }
@@ -87,23 +131,40 @@ func (e *engine) refresh(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read panels: %w", err)
 	}
+	var fresh, others []*replica
 	for _, h := range heads {
 		p := e.panels[h.system]
 		if p == nil {
-			p = &replica{system: h.system, past: map[access.ID]bool{}}
+			p = &replica{system: h.system, past: map[access.ID]bool{}, alarm: h.alarm, tookAt: h.tookAt, commands: map[access.ID]*command{}}
 			e.panels[h.system] = p
 			delete(e.strangers, h.system)
-			e.recall(h.system) // what it said while it was a stranger was not heard
+			e.out.recall(h.system) // what it said while it was a stranger was not heard
+			fresh = append(fresh, p)
 		}
-		other := p.epoch != h.epoch
-		p.epoch, p.head = h.epoch, h.revision
-		if other {
-			if err := e.compare(ctx, p); err != nil {
-				return err
-			}
+		if p.epoch != h.epoch {
+			p.tookAt, p.alarm = h.tookAt, h.alarm // as an operator left them
+			others = append(others, p)
+		}
+		if p.epoch != h.epoch || p.head != h.revision {
+			p.manifest.changed(e.now())
+		}
+		p.epoch, p.head, p.digest, p.count, p.pruned = h.epoch, h.revision, h.digest, h.count, h.pruned
+		for kind, v := range h.newest {
+			p.documents[kind].want(v)
 		}
 	}
 	e.generation = g
+	if err := e.recover(ctx, fresh); err != nil {
+		return err
+	}
+	for _, p := range others {
+		if err := e.compare(ctx, p); err != nil {
+			return err
+		}
+	}
+	if err := e.takeOrders(ctx); err != nil {
+		return err
+	}
 	return e.pumpAll(ctx)
 }
 
@@ -146,6 +207,10 @@ func (e *engine) dispatch(ctx context.Context, p *replica, m message) error {
 		return with(m.payload, func(v wire.Statuses) error { return e.onStatuses(ctx, p, v) })
 	case wire.TopicEvents:
 		return with(m.payload, func(v wire.Events) error { return e.onEvents(ctx, p, v) })
+	case wire.TopicPolicyStatus:
+		return with(m.payload, func(v wire.PolicyStatus) error { return e.onPolicyStatus(ctx, p, v) })
+	case wire.TopicResult:
+		return with(m.payload, func(v wire.CommandResult) error { return e.onCommandResult(ctx, p, v) })
 	}
 	return nil
 }
@@ -187,15 +252,18 @@ func (e *engine) missed(system string, n int) {
 		return
 	}
 	e.log.Warn("messages of a panel were dropped", "system", system, "count", n)
-	e.recall(system)
+	e.out.recall(system)
 }
 
 // forget is for when the broker is lost: who is online is learnt anew.
 func (e *engine) forget(ctx context.Context) error {
 	for _, p := range e.panels {
-		p.online, p.ready, p.report, p.of = false, false, nil, session{}
+		p.online, p.ready, p.inStep, p.report, p.of = false, false, false, nil, session{}
+		p.want.waits, p.want.making, p.want.chunks = false, false, nil
+		clear(p.commands)
 	}
-	return e.store.allOffline(ctx)
+	e.freezing = false
+	return errors.Join(e.store.allOffline(ctx), e.store.dropUnfinished(ctx), e.store.dropCommands(ctx))
 }
 
 func (e *engine) onState(ctx context.Context, p *replica, st wire.State, retained bool) error {
@@ -209,7 +277,7 @@ func (e *engine) onState(ctx context.Context, p *replica, st wire.State, retaine
 		if !p.online || s != p.live {
 			return nil
 		}
-		p.online, p.ready = false, false
+		p.online, p.ready, p.inStep = false, false, false
 		e.log.Info("panel offline", "system", p.system)
 		return e.store.saveState(ctx, p.system, st)
 	case s.boot == p.live.boot && s.conn < p.live.conn, retained && p.past[s.boot]:
@@ -232,9 +300,15 @@ func (e *engine) onState(ctx context.Context, p *replica, st wire.State, retaine
 		return err
 	}
 	if came {
+		p.came = e.now()
 		if err := e.standsAt(ctx, p); err != nil {
 			return err
 		}
+	}
+	// The broker may have lost what it kept for the panel.
+	p.manifest.now(e.now())
+	for kind := range p.documents {
+		p.documents[kind].again()
 	}
 	return e.compare(ctx, p)
 }
@@ -247,10 +321,18 @@ func (e *engine) standsAt(ctx context.Context, p *replica) error {
 	if err != nil {
 		return fmt.Errorf("read cursors: %w", err)
 	}
-	if ack.Status != nil || ack.Events != nil {
-		e.publish(wire.TopicAck.Of(p.system), wire.Encode(ack))
-	}
+	p.pending = ack
+	e.flushAck(p)
 	return nil
+}
+
+// flushAck sends the confirmations that are due. Each covers those before it.
+func (e *engine) flushAck(p *replica) {
+	if (p.pending == wire.Ack{}) || !e.out.room(false) {
+		return
+	}
+	e.out.publish(p.system, wire.TopicAck, wire.Encode(p.pending))
+	p.pending = wire.Ack{}
 }
 
 func (e *engine) onPanel(ctx context.Context, p *replica, v wire.Panel) error {
@@ -269,7 +351,7 @@ func (e *engine) onPanel(ctx context.Context, p *replica, v wire.Panel) error {
 }
 
 func (e *engine) onReported(ctx context.Context, p *replica, r wire.Reported) error {
-	if err := fits(r.ConnSeq, r.Epoch, r.Revision, r.Count); err != nil {
+	if err := fits(r.ConnSeq, r.Epoch, r.Revision, r.Count, r.Policy.Epoch, r.Policy.Revision, r.Modes.Epoch, r.Modes.Revision); err != nil {
 		return err
 	}
 	if p.report != nil && r.BootID == p.report.BootID && r.ConnSeq < p.report.ConnSeq {
@@ -281,64 +363,104 @@ func (e *engine) onReported(ctx context.Context, p *replica, r wire.Reported) er
 
 // compare holds where a panel says that it stands against its log.
 func (e *engine) compare(ctx context.Context, p *replica) error {
-	p.ready = false
-	r := p.report
-	if !p.online || r == nil || (session{r.BootID, r.ConnSeq}) != p.live {
+	p.ready, p.inStep = false, false
+	if !p.livesOn() {
 		return nil
 	}
-	alarm, err := e.judge(ctx, p, *r)
+	r := *p.report
+	v, err := e.judge(ctx, p, r)
 	if err != nil {
 		return err
 	}
-	if alarm, err = e.store.saveReported(ctx, p.system, *r, alarm); err != nil {
+	wait := e.again(p, v)
+	if wait || v.lacks != "" && p.alarm == alarmAgain {
+		v.alarm = alarmAgain
+	}
+	alarm, err := e.store.saveReported(ctx, p.system, p.epoch, r, v.alarm)
+	if err != nil {
 		return fmt.Errorf("store reported position: %w", err)
 	}
 	if alarm != p.alarm && alarm != "" {
-		e.log.Error("panel is out of step and is sent nothing", "system", p.system, "alarm", alarm,
+		e.log.Error("panel is out of step", "system", p.system, "alarm", alarm,
 			"reported_epoch", r.Epoch, "reported_revision", r.Revision, "log_epoch", p.epoch, "log_revision", p.head)
 	}
-	if p.alarm = alarm; alarm != "" {
-		return nil
+	p.alarm = alarm
+	switch {
+	case alarm == alarmAhead || alarm == alarmNewEpoch:
+		return e.pump(ctx, p) // no keys
+	case wait && p.want.snap != nil: // or the panel would fetch it over and over
+		err = e.dropOffer(ctx, p)
+		p.manifest.now(e.now())
+	case v.lacks != "" && !wait:
+		err = e.offer(ctx, p, v.lacks)
+	case v.lacks == "" && r.Epoch == p.epoch:
+		err = e.stepped(ctx, p, r)
 	}
-	e.position(p, *r)
+	if err != nil {
+		return err
+	}
+	// Without an epoch it may begin with the first revision; in its own epoch it
+	// gets what follows even while a snapshot is under way: nobody's removal waits
+	// for that.
+	if r.Revision >= p.pruned && (r.Epoch == p.epoch || r.Epoch == 0 && v.lacks == "") {
+		e.position(p, r)
+	}
 	return e.pump(ctx, p)
 }
 
-// The alarms of a panel that is out of step.
+// The alarms of a panel that can't be brought into step.
 const (
-	alarmNewEpoch = "the panel is in a higher epoch than its log: was central restored from a backup?"
-	alarmAhead    = "the panel is ahead of its log: was central restored from a backup?"
-	alarmOldEpoch = "the panel is in a lower epoch than its log and needs a snapshot"
-	alarmDigest   = "the panel's keys are not those of its log, and it needs a snapshot"
+	alarmNewEpoch = "the panel is in a higher epoch than its log: was central restored from a backup? (postern-central panels resync)"
+	alarmAhead    = "the panel is ahead of its log: was central restored from a backup? (postern-central panels resync)"
+	alarmAgain    = "the panel's keys were wrong again straight after a snapshot: is its storage failing? (tried hourly)"
 )
 
-func (e *engine) judge(ctx context.Context, p *replica, r wire.Reported) (alarm string, err error) {
+// Why a panel gets a snapshot.
+const (
+	lacksPINKey = "its device key was changed"
+	lacksLog    = "it has no keys, and the log is long"
+	lacksEpoch  = "it is in a lower epoch"
+	lacksPruned = "the log no longer begins where it stands"
+	lacksDigest = "its keys are not those of the log"
+)
+
+// judgement is what a report comes to: an alarm, a snapshot that the panel
+// lacks, or nothing.
+type judgement struct{ alarm, lacks string }
+
+func (e *engine) judge(ctx context.Context, p *replica, r wire.Reported) (judgement, error) {
 	switch {
-	case r.Epoch == 0:
-		return "", nil // a new panel, or one that put a damaged store aside
 	case r.Epoch > p.epoch:
-		return alarmNewEpoch, nil
+		return judgement{alarm: alarmNewEpoch}, nil
+	case r.Epoch == p.epoch && r.Revision > p.head:
+		return judgement{alarm: alarmAhead}, nil
+	case r.PINKeyLost:
+		return judgement{lacks: lacksPINKey}, nil
+	case r.Epoch == 0 && (p.head > e.limits.longLog || p.pruned > 0):
+		return judgement{lacks: lacksLog}, nil
+	case r.Epoch == 0:
+		return judgement{}, nil // a new panel, or one that put a damaged store aside
 	case r.Epoch < p.epoch:
-		return alarmOldEpoch, nil
+		return judgement{lacks: lacksEpoch}, nil
+	case r.Revision < p.pruned:
+		return judgement{lacks: lacksPruned}, nil
 	}
 	digest, count, ok, err := e.store.logAt(ctx, p.system, r.Epoch, r.Revision)
-	switch {
-	case err != nil:
-		return "", fmt.Errorf("read digest: %w", err)
-	case !ok:
-		return alarmAhead, nil
-	case digest != r.Digest || count != r.Count:
-		return alarmDigest, nil
+	if err != nil {
+		return judgement{}, fmt.Errorf("read digest: %w", err)
 	}
-	return "", nil
+	if !ok || digest != r.Digest || count != r.Count {
+		return judgement{lacks: lacksDigest}, nil
+	}
+	return judgement{}, nil
 }
 
 // position takes over where the panel stands; a new session begins from there.
 func (e *engine) position(p *replica, r wire.Reported) {
 	now, base := e.now(), r.Revision
 	switch {
-	case p.of != p.live || base < p.base:
-		p.of, p.sent, p.answers = p.live, base, now
+	case p.of != p.live || p.in != p.epoch || base < p.base:
+		p.of, p.in, p.sent, p.answers = p.live, p.epoch, base, now
 		p.progress = now
 	case base > p.base:
 		p.progress = now
@@ -347,7 +469,7 @@ func (e *engine) position(p *replica, r wire.Reported) {
 }
 
 func (e *engine) onStatuses(ctx context.Context, p *replica, m wire.Statuses) error {
-	if err := fits(m.Seq, m.After, m.Oldest, m.Epoch); err != nil {
+	if err := fits(m.Seq, m.After, m.Oldest, m.Epoch, m.Revision, m.Part, m.Of); err != nil {
 		return err
 	}
 	for _, r := range m.Results {
@@ -355,13 +477,19 @@ func (e *engine) onStatuses(ctx context.Context, p *replica, m wire.Statuses) er
 			return err
 		}
 	}
-	ack, err := e.store.takeStatuses(ctx, p.system, m)
+	ack, took, err := e.store.takeStatuses(ctx, p.system, m)
 	if err != nil {
 		return fmt.Errorf("take results: %w", err)
 	}
+	if took {
+		if err := e.tookSnapshot(ctx, p, m); err != nil {
+			return err
+		}
+	}
 	if ack != nil {
 		p.answers = e.now()
-		e.publish(wire.TopicAck.Of(p.system), wire.Encode(wire.Ack{Status: ack}))
+		p.pending.Status = ack
+		e.flushAck(p)
 	}
 	return nil
 }
@@ -376,7 +504,8 @@ func (e *engine) onEvents(ctx context.Context, p *replica, m wire.Events) error 
 		return fmt.Errorf("take events: %w", err)
 	}
 	if ack != nil {
-		e.publish(wire.TopicAck.Of(p.system), wire.Encode(wire.Ack{Events: ack}))
+		p.pending.Events = ack
+		e.flushAck(p)
 	}
 	return nil
 }

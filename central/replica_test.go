@@ -180,7 +180,7 @@ func TestNeed(t *testing.T) {
 		{"it has everything", wire.Need{Epoch: epoch, HaveRevision: 5, Want: wire.WantDelta}, nil},
 		{"more than there is", wire.Need{Epoch: epoch, HaveRevision: 9, Want: wire.WantDelta}, nil},
 		{"another epoch", wire.Need{Epoch: epoch + 1, HaveRevision: 3, Want: wire.WantDelta}, nil},
-		{"a snapshot", wire.Need{Epoch: epoch, HaveRevision: 3, Want: "snapshot"}, nil},
+		{"a snapshot", wire.Need{Epoch: epoch, HaveRevision: 3, Want: wire.WantSnapshot}, nil},
 	} {
 		if c.name != "too soon again" {
 			r.clock.pass(needPause)
@@ -242,14 +242,19 @@ func TestAlarms(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(*wire.Reported)
 		alarm  string
+		offers bool // a snapshot
+		sends  bool // what follows where it says that it stands
 	}{
-		"in step":         {func(*wire.Reported) {}, ""},
-		"lower epoch":     {func(r *wire.Reported) { r.Epoch-- }, alarmOldEpoch},
-		"higher epoch":    {func(r *wire.Reported) { r.Epoch++ }, alarmNewEpoch},
-		"ahead":           {func(r *wire.Reported) { r.Revision += 9 }, alarmAhead},
-		"other digest":    {func(r *wire.Reported) { r.Digest[7]++ }, alarmDigest},
-		"other count":     {func(r *wire.Reported) { r.Count++ }, alarmDigest},
-		"store put aside": {func(r *wire.Reported) { r.Epoch, r.Revision, r.Count, r.Digest = 0, 0, 0, access.Digest{} }, ""},
+		"in step":            {func(*wire.Reported) {}, "", false, true},
+		"lower epoch":        {func(r *wire.Reported) { r.Epoch-- }, "", true, false},
+		"higher epoch":       {func(r *wire.Reported) { r.Epoch++ }, alarmNewEpoch, false, false},
+		"ahead":              {func(r *wire.Reported) { r.Revision += 9 }, alarmAhead, false, false},
+		"other digest":       {func(r *wire.Reported) { r.Digest[7]++ }, "", true, true},
+		"other count":        {func(r *wire.Reported) { r.Count++ }, "", true, true},
+		"another device key": {func(r *wire.Reported) { r.PINKeyLost = true }, "", true, true},
+		"store put aside": {func(r *wire.Reported) {
+			r.Epoch, r.Revision, r.Count, r.Digest = 0, 0, 0, access.Digest{}
+		}, "", false, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(newKit(t))
@@ -261,19 +266,27 @@ func TestAlarms(t *testing.T) {
 			r.addCard(2, level(1))
 			p.conn++
 			r.give("p1", wire.TopicState, p.state(true))
+			r.out = nil
 			m := p.reported()
 			c.change(&m)
 			r.give("p1", wire.TopicReported, m)
 			r.tick()
-			if got := len(r.revisions("p1")) > 0; got != (c.alarm == "") {
+			offered := r.offered("p1")
+			if (offered != nil) != c.offers {
+				t.Errorf("offers a snapshot: got %+v, want %v", offered, c.offers)
+			}
+			if h := r.head("p1"); c.offers && (offered.Epoch != h.epoch || offered.Revision != 2 || offered.Digest != h.digest || offered.Count != 2) {
+				t.Errorf("got snapshot %+v, want the log's head", offered)
+			}
+			if got := len(r.revisions("p1")) > 0; got != c.sends {
 				t.Errorf("sends: got %v with alarm %q", got, c.alarm)
 			}
 			panels, err := r.store.Panels(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
-			if panels[0].Alarm != c.alarm || panels[0].AlarmSince.IsZero() != (c.alarm == "") {
-				t.Errorf("alarm: got %q since %v, want %q", panels[0].Alarm, panels[0].AlarmSince, c.alarm)
+			if panels[0].Alarm != c.alarm || panels[0].AlarmSince.IsZero() != (c.alarm == "") || (panels[0].Snapshot == "offered") != c.offers {
+				t.Errorf("got %+v, want alarm %q", panels[0], c.alarm)
 			}
 			p.connect() // now it stands where it should
 			after := ""
@@ -389,6 +402,18 @@ func TestRuns(t *testing.T) {
 			{b2, 0, 1, 2, 1, true, none},
 			{b2, 2, 3, 3, 1, true, none},
 		}, 0, 5},
+		"card changed and changed back": {[]row{
+			{b1, 3, 4, 5, 4, true, none},
+			{b2, 0, 1, 2, 1, true, none},
+			{b1, 3, 4, 6, 4, false, wire.Through{BootID: b1, Seq: 5}},
+			{b1, 5, 6, 6, 6, true, none},
+		}, 3, 5},
+		"the same with as many rows on the other": {[]row{
+			{b1, 1, 2, 3, 2, true, none},
+			{b2, 0, 1, 3, 1, true, none},
+			{b1, 1, 2, 4, 2, false, wire.Through{BootID: b1, Seq: 3}},
+			{b1, 3, 4, 4, 4, true, none},
+		}, 0, 6},
 		"back in a boot":        {[]row{{b1, 9, 10, 12, 10, true, none}, {b1, 4, 5, 6, 5, false, none}}, 0, 3},
 		"numbers of long ago":   {[]row{{b1, 0, 1, 3, 1, true, none}, {b2, 3, 4, 5, 4, true, none}, {b1, 2, 3, 3, 3, true, none}, {b2, 5, 6, 6, 6, true, none}}, 0, 6},
 		"duplicate of elsewhen": {[]row{{b1, 0, 1, 3, 1, true, none}, {b1, 0, 1, 1, 1, true, none}, {b1, 3, 4, 4, 4, true, none}}, 0, 4},
@@ -727,4 +752,47 @@ func TestStandsAt(t *testing.T) {
 	if status, events := r.acks("p1"); status != nil || events != nil {
 		t.Errorf("the same state again: confirmed %v and %v, want nothing", status, events)
 	}
+}
+
+// TestRestoredAmongResults: a database that is restored from a backup lacks the
+// results that were confirmed since, though its log is not behind.
+func TestRestoredAmongResults(t *testing.T) {
+	r := newRig(newKit(t))
+	r.panel("p1", 6, level(1))
+	p := newFakePanel(r, "p1")
+	id := r.addCard(1, level(1))
+	p.connect()
+	p.settle()
+	if got := r.result("p1", id); got != wire.ResultApplied {
+		t.Fatalf("result %q", got)
+	}
+	// The key was judged anew, and a server that is no more confirmed that.
+	p.fails = map[access.ID]string{id: "AccessLevelNotFound"}
+	p.statusSeq += 3
+	p.statusOldest = p.statusSeq + 1
+	r.restart()
+	p.connect()
+	for range 3 {
+		r.clock.pass(DefaultResend)
+		r.tick()
+		p.settle()
+	}
+	if got := r.result("p1", id); got != wire.ResultFailed {
+		t.Errorf("result %q, want the one that the panel has", got)
+	}
+	r.take("p1", wire.TopicChange)
+	p.report()
+	r.clock.pass(2 * DefaultResend)
+	r.tick()
+	if got := r.revisions("p1"); len(got) > 0 {
+		t.Errorf("asked again for %v though nothing lacks", got)
+	}
+}
+
+func (r *rig) result(system string, id access.ID) (result string) {
+	r.t.Helper()
+	if err := r.store.read.QueryRow("SELECT result FROM panel_keys WHERE system_id = $1 AND key_id = $2", system, id.String()).Scan(&result); err != nil {
+		r.t.Fatal(err)
+	}
+	return result
 }

@@ -12,8 +12,9 @@ import (
 // takeStatuses stores a row of results together with the cursor, and gives the
 // row to confirm, nil for none. Results count only when epoch, revision and id are
 // those of the log, and the log is the one that the panel has followed; a row
-// whose results don't count is confirmed all the same.
-func (s *Store) takeStatuses(ctx context.Context, system string, m wire.Statuses) (ack *wire.Through, err error) {
+// whose results don't count is confirmed all the same. It also says whether the
+// row answers a snapshot that the panel has taken.
+func (s *Store) takeStatuses(ctx context.Context, system string, m wire.Statuses) (ack *wire.Through, took bool, err error) {
 	err = s.update(ctx, func(t *tx) error {
 		r := run{boot: m.BootID, after: m.After, from: m.Seq, to: m.Seq, oldest: m.Oldest, system: system, streamOf: streamStatus}
 		v, err := t.judge(ctx, r)
@@ -24,6 +25,12 @@ func (s *Store) takeStatuses(ctx context.Context, system string, m wire.Statuses
 		if alarm, err := t.standing(ctx, system); err != nil || alarm != "" {
 			return err
 		}
+		if !m.SnapshotID.IsZero() {
+			if took, err = t.snapshotPart(ctx, system, m); err != nil {
+				return fmt.Errorf("store part of a snapshot's results: %w", err)
+			}
+			return nil
+		}
 		for _, r := range m.Results {
 			if err := t.result(ctx, system, m.Epoch, r); err != nil {
 				return fmt.Errorf("store result: %w", err)
@@ -32,9 +39,9 @@ func (s *Store) takeStatuses(ctx context.Context, system string, m wire.Statuses
 		return nil
 	})
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	return ack, nil
+	return ack, took, nil
 }
 
 func (t *tx) result(ctx context.Context, system string, epoch uint64, r wire.Result) error {

@@ -19,7 +19,7 @@ func TestSecretsAtRest(t *testing.T) {
 	k := newKitAt(t, database)
 	r := newRig(k)
 	r.panel("p1", 8, level(1))
-	const code, pin = "90817263", "7351"
+	const code, pin, common = "90817263", "7351", "55667788"
 	body := fmt.Sprintf(`{"key":{"identification":%q,"type":"code"},"pin":%q,"access_levels":[%q]}`, code, pin, level(1))
 	if res := k.send(k.secret, "/v1/accesskeys/add", body, "Idempotency-Key", "x"); res.status != 200 || !strings.Contains(res.body, code) {
 		t.Fatalf("got %d %s", res.status, res.body)
@@ -41,6 +41,17 @@ func TestSecretsAtRest(t *testing.T) {
 	if sent := r.take("p1", wire.TopicChange); len(sent) != 1 || !bytes.Contains(sent[0], []byte(code)) || !bytes.Contains(sent[0], []byte(pin)) {
 		t.Error("the panel did not get code and PIN")
 	}
+	// A snapshot holds them all, in chunks that outlive a restart.
+	p.epoch = 1
+	p.connect()
+	snapshot := r.offered("p1")
+	r.give("p1", wire.TopicNeed, wire.Need{Want: wire.WantSnapshot, SnapshotID: snapshot.ID, Chunks: []int{0}})
+	if sent := r.take("p1", wire.ChunkTopic(snapshot.ID, 0)); len(sent) != 1 || !bytes.Contains(sent[0], []byte(code)) {
+		t.Error("the panel did not get the snapshot")
+	}
+	if _, err := k.store.ApplyPolicy(t.Context(), "p1", []byte(`{"common_code":"`+common+`"}`)); err != nil {
+		t.Fatal(err)
+	}
 	k.post(http.StatusNoContent, "/v1/accesskeys/remove", fmt.Sprintf(`{"key":{"identification":%q,"type":"code"}}`, code))
 	var kept int
 	const query = "SELECT COUNT(*) FROM keys WHERE removed_at > 0 AND (code_sealed IS NOT NULL OR pin_sealed IS NOT NULL)"
@@ -53,7 +64,7 @@ func TestSecretsAtRest(t *testing.T) {
 	}
 	// The PIN's four digits may come up by chance in random bytes: look for it
 	// as JSON has it.
-	secrets := []string{code, generated, `"` + pin + `"`, k.secret}
+	secrets := []string{code, common, generated, `"` + pin + `"`, k.secret}
 	for _, name := range files {
 		data, err := os.ReadFile(name)
 		if err != nil {

@@ -27,9 +27,17 @@ const (
 // and link. It calls ready, if not nil, once it answers requests. The
 // configuration must be valid.
 func Serve(ctx context.Context, c Config, log *slog.Logger, ready func(Addresses)) (err error) {
-	link, err := c.MQTT.link()
+	link, err := c.MQTT.link(log.With("part", "link"))
 	if err != nil {
 		return err
+	}
+	if c.SigningKeyFile != "" {
+		faulty := func(err error) {
+			log.Error("the signing file can't be read; the keys read last go on", "part", "link", "error", err)
+		}
+		if link.Signer, err = NewSigner(c.SigningKeyFile, faulty); err != nil {
+			return err
+		}
 	}
 	store, err := Open(ctx, StoreOptions{Database: c.Database, SecretKeyFile: c.SecretKeyFile, Log: log.With("part", "store")})
 	if err != nil {

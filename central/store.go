@@ -37,6 +37,10 @@ type Store struct {
 	seal  *sealer
 	log   *slog.Logger
 	now   func() time.Time
+	asked *sql.Stmt // for the generation, which the link asks for each second
+
+	still    *sql.TxOptions // of a transaction that sees one state of the database
+	bytewise string         // after ORDER BY: by bytes, in whatever language the database is
 }
 
 // Open opens the database, brings its tables up to date and checks that the
@@ -92,6 +96,7 @@ func (s *Store) connect(dsn string) (goose.Dialect, error) {
 		}
 		db.SetMaxOpenConns(postgresConns)
 		s.write, s.read = db, db
+		s.still, s.bytewise = &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}, ` COLLATE "C"`
 		return goose.DialectPostgres, nil
 	}
 	// SQLite would make the file readable to everybody, and its -wal and -shm
@@ -116,8 +121,11 @@ func (s *Store) connect(dsn string) (goose.Dialect, error) {
 
 func sqliteURL(path string, readOnly bool) string {
 	q := url.Values{"_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(ON)"}}
+	// With the library's 2 MB a snapshot or its results, which go through all keys
+	// in another order than they lie in, would read each page over and over.
+	q["_pragma"] = append(q["_pragma"], "cache_size(-65536)")
 	if readOnly {
-		q["_pragma"] = append(q["_pragma"], "query_only(ON)")
+		q["_pragma"] = append(q["_pragma"], "query_only(ON)", "mmap_size(268435456)")
 	} else {
 		// A transaction that reads first and writes later would otherwise fail
 		// at once when another process writes in between.
@@ -155,7 +163,8 @@ func (s *Store) prepare(ctx context.Context, dialect goose.Dialect, secretFile s
 	if subtle.ConstantTimeCompare(check, want) != 1 {
 		return fmt.Errorf("secret key file %s is not the one this database was made with", secretFile)
 	}
-	return nil
+	s.asked, err = s.read.PrepareContext(ctx, "SELECT value FROM counters WHERE name = 'generation'")
+	return err
 }
 
 func (s *Store) migrate(ctx context.Context, dialect goose.Dialect) error {
@@ -217,6 +226,16 @@ func (s *Store) view(ctx context.Context, fn func(*tx) error) error {
 	return fn(&tx{Tx: t, s: s, now: s.now()})
 }
 
+// stable is view for many statements: all see the same state, on PostgreSQL too.
+func (s *Store) stable(ctx context.Context, fn func(*tx) error) error {
+	t, err := s.read.BeginTx(ctx, s.still)
+	if err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	defer func() { _ = t.Rollback() }()
+	return fn(&tx{Tx: t, s: s, now: s.now()})
+}
+
 func (t *tx) exec(ctx context.Context, query string, args ...any) error {
 	_, err := t.ExecContext(ctx, query, args...)
 	return err
@@ -231,7 +250,7 @@ func (t *tx) changed(ctx context.Context) error {
 // generation grows with every change of panels and their logs.
 func (s *Store) generation(ctx context.Context) (int64, error) {
 	var n int64
-	err := s.read.QueryRowContext(ctx, "SELECT value FROM counters WHERE name = 'generation'").Scan(&n)
+	err := s.asked.QueryRowContext(ctx).Scan(&n)
 	return n, err
 }
 

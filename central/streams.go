@@ -53,8 +53,37 @@ func (t *tx) judge(ctx context.Context, r run) (verdict, error) {
 			ON CONFLICT (system_id, stream, boot_id, from_seq) DO NOTHING`
 		err = t.exec(ctx, insert, r.system, r.streamOf, r.boot.String(), int64(r.oldest-v.lost), int64(r.oldest-1), t.now.UnixMicro())
 		t.s.log.Warn("rows of a panel were lost", "system", r.system, "stream", r.streamOf, "count", v.lost, "before", r.oldest)
+		if err == nil && r.streamOf == streamStatus {
+			err = t.askAgain(ctx, r.system)
+		}
 	}
 	return v, err
+}
+
+// askAgain has the results of a panel's keys asked for again: some were in rows
+// that are lost, as after a restore of this database from a backup, and a key
+// may have been judged anew in them.
+func (t *tx) askAgain(ctx context.Context, system string) error {
+	return t.exec(ctx, `UPDATE panel_log SET answered = FALSE WHERE system_id = $1 AND epoch = (SELECT epoch FROM panels WHERE system_id = $1)
+		AND EXISTS (SELECT 1 FROM panel_keys k WHERE k.system_id = $1 AND k.key_id = panel_log.key_id AND k.op = 'put' AND k.revision = panel_log.revision)`, system)
+}
+
+// lacksStatuses finds out whether a panel, whose oldest unconfirmed row is the one
+// that it reports, was confirmed rows which this database does not have. If so, its
+// results are asked for again, unless some are being asked for already.
+func (t *tx) lacksStatuses(ctx context.Context, system string, oldest uint64) error {
+	const behind = `SELECT COUNT(*) FROM panels WHERE system_id = $1 AND status_seq < $2
+		AND EXISTS (SELECT 1 FROM panel_keys k WHERE k.system_id = $1 AND k.op = 'put')
+		AND NOT EXISTS (SELECT 1 FROM panel_log l WHERE l.system_id = $1 AND l.epoch = panels.epoch AND l.revision <= panels.reported_revision AND NOT l.answered)`
+	if oldest < 2 {
+		return nil
+	}
+	var n int
+	if err := t.QueryRowContext(ctx, behind, system, int64(oldest-1)).Scan(&n); err != nil || n == 0 {
+		return err
+	}
+	t.s.log.Warn("a panel was confirmed results that are not in this database; asking again", "system", system)
+	return t.askAgain(ctx, system)
 }
 
 func (t *tx) verdict(ctx context.Context, r run) (verdict, error) {
@@ -79,6 +108,10 @@ func (t *tx) verdict(ctx context.Context, r run) (verdict, error) {
 	}
 	switch follows := boot == r.boot && seq == after; {
 	case follows:
+	case v.skip > 0:
+		// Rows of another boot came in between, as when a card was changed and
+		// changed back. What is here is confirmed, and the rest comes alone.
+		return verdict{ack: &wire.Through{BootID: r.boot, Seq: after}}, nil
 	case after+1 <= r.oldest: // the panel holds nothing before it
 		if !boot.IsZero() && seq+1 < r.oldest {
 			v.lost = r.oldest - seq - 1

@@ -283,6 +283,7 @@ func (k *kit) dump() string {
 	for _, table := range []string{
 		"integrations", "panels", "panel_boots", "losses", "panel_levels", "persons", "keys", "key_levels",
 		"key_parts", "code_forms", "panel_keys", "panel_log", "results", "events", "idempotency",
+		"documents", "snapshots", "snapshot_chunks", "snapshot_parts", "commands",
 		"(SELECT * FROM counters WHERE name <> 'writer') c",
 	} {
 		rows, err := k.store.read.QueryContext(context.Background(), "SELECT * FROM "+table+" ORDER BY 1, 2")

@@ -13,7 +13,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"postern/access"
 	"postern/central"
 )
 
@@ -69,7 +68,7 @@ func newKeysCreate(o *options) *cobra.Command {
 			if spec.Integration == "" {
 				return usageError{errors.New("--integration is required: it names whose access keys these are")}
 			}
-			if spec.Expires, err = parseExpiry(expires, time.Now()); err != nil {
+			if spec.Expires, err = parseUntil("--expires", expires, time.Now()); err != nil {
 				return usageError{err}
 			}
 			return o.open(cmd.Context(), func(s *central.Store) error {
@@ -90,7 +89,8 @@ func newKeysCreate(o *options) *cobra.Command {
 	return cmd
 }
 
-func parseExpiry(s string, now time.Time) (time.Time, error) {
+// parseUntil reads a flag's time to come or duration; "" is the zero time.
+func parseUntil(flag, s string, now time.Time) (time.Time, error) {
 	if s == "" {
 		return time.Time{}, nil
 	}
@@ -99,7 +99,7 @@ func parseExpiry(s string, now time.Time) (time.Time, error) {
 	}
 	t, err := time.Parse(time.RFC3339, s)
 	if err != nil || !t.After(now) {
-		return t, fmt.Errorf("--expires %.40q is neither a time to come (2030-01-01T00:00:00Z) nor a duration (2160h)", s)
+		return t, fmt.Errorf("%s %.40q is neither a time to come (2030-01-01T00:00:00Z) nor a duration (2160h)", flag, s)
 	}
 	return t, nil
 }
@@ -148,59 +148,6 @@ func newKeysRevoke(o *options) *cobra.Command {
 	return &cobra.Command{Use: "revoke ID", Short: "Make an API key useless", Args: exactArgs("ID"), RunE: func(cmd *cobra.Command, args []string) error {
 		return o.open(cmd.Context(), func(s *central.Store) error { return s.RevokeAPIKey(cmd.Context(), args[0]) })
 	}}
-}
-
-func newPanels(o *options) *cobra.Command {
-	add := &cobra.Command{
-		Use: "add SYSTEM_ID", Short: "Make a panel known, so that it takes part", Args: exactArgs("SYSTEM_ID"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return o.open(cmd.Context(), func(s *central.Store) error { return s.AddPanel(cmd.Context(), args[0]) })
-		},
-	}
-	list := &cobra.Command{Use: "list", Short: "List the panels and where they stand", Args: noArgs, RunE: func(cmd *cobra.Command, _ []string) error {
-		return o.open(cmd.Context(), func(s *central.Store) error {
-			panels, err := s.Panels(cmd.Context())
-			if err != nil {
-				return err
-			}
-			return o.print(cmd.OutOrStdout(), orEmpty(panels), func(w io.Writer) {
-				fmt.Fprintln(w, "SYSTEM\tNAME\tONLINE\tSEEN\tREVISION\tREPORTED\tKEYS\tALARM")
-				for _, p := range panels {
-					fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d/%d\t%d/%d\t%d\t%s\n", p.SystemID, dash(p.Name), yesNo(p.Online), when(p.Seen),
-						p.Epoch, p.Revision, p.ReportedEpoch, p.ReportedRevision, p.Keys, dash(p.Alarm))
-				}
-			})
-		})
-	}}
-	return group("panels", "Panels", add, list)
-}
-
-func newLevels(o *options) *cobra.Command {
-	list := &cobra.Command{Use: "list", Short: "List the access levels of all panels", Args: noArgs, RunE: func(cmd *cobra.Command, _ []string) error {
-		return o.open(cmd.Context(), func(s *central.Store) error {
-			levels, err := s.Levels(cmd.Context())
-			if err != nil {
-				return err
-			}
-			return o.print(cmd.OutOrStdout(), orEmpty(levels), func(w io.Writer) {
-				fmt.Fprintln(w, "ID\tNAME\tSYSTEM\tOWNED\tANNOUNCED")
-				for _, l := range levels {
-					fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", l.ID, dash(l.Name), l.SystemID, yesNo(l.Owned), yesNo(l.Announced))
-				}
-			})
-		})
-	}}
-	share := &cobra.Command{
-		Use: "share LEVEL_ID SYSTEM_ID", Short: "Let a panel have an access level that another panel owns", Args: exactArgs("LEVEL_ID", "SYSTEM_ID"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			level, err := access.ParseID(args[0])
-			if err != nil {
-				return usageError{fmt.Errorf("LEVEL_ID: %w", err)}
-			}
-			return o.open(cmd.Context(), func(s *central.Store) error { return s.ShareLevel(cmd.Context(), level, args[1]) })
-		},
-	}
-	return group("levels", "Access levels", list, share)
 }
 
 // orEmpty makes JSON of nothing an empty array.

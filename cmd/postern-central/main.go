@@ -3,6 +3,8 @@
 //	postern-central serve --config /etc/postern/central.toml
 //	postern-central keys create --integration reception
 //	postern-central panels add abc123-001
+//	postern-central modes set abc123-001 '*' LockedDown
+//	postern-central command unlock abc123-001 front
 //
 // The administrative commands open the same database as the server, also while
 // it runs. Exit codes: 0 done, 1 not done, 2 called or configured wrongly.
@@ -72,6 +74,7 @@ type options struct {
 	config    string
 	database  string
 	secretKey string
+	signing   string
 	logLevel  string
 	json      bool
 }
@@ -99,9 +102,11 @@ func newRoot() *cobra.Command {
 	f.StringVar(&o.config, "config", "", "configuration `file` (TOML)")
 	f.StringVar(&o.database, "database", "", "SQLite `file` or postgres:// URL, over the configuration's")
 	f.StringVar(&o.secretKey, "secret-key-file", "", "`file` of the key that seals codes and PINs, over the configuration's")
+	f.StringVar(&o.signing, "signing-key-file", "", "`file` of the keys that sign what goes to panels, over the configuration's")
 	f.StringVar(&o.logLevel, "log-level", "", "debug, info, warn or error, over the configuration's")
 	f.BoolVar(&o.json, "json", false, "print data as JSON")
-	root.AddCommand(newServe(&o), newKeys(&o), newPanels(&o), newLevels(&o))
+	root.AddCommand(newServe(&o), newKeys(&o), newPanels(&o), newLevels(&o),
+		newPolicy(&o), newModes(&o), newCommand(&o), newSigning(&o))
 	return root
 }
 
@@ -116,6 +121,7 @@ func (o *options) load() (central.Config, error) {
 	}
 	set(&c.Database, o.database)
 	set(&c.SecretKeyFile, o.secretKey)
+	set(&c.SigningKeyFile, o.signing)
 	set(&c.LogLevel, o.logLevel)
 	return c, nil
 }
@@ -138,6 +144,16 @@ func exactArgs(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) != len(names) {
 			return usageError{fmt.Errorf("%s wants %d argument(s): %v", cmd.CommandPath(), len(names), names)}
+		}
+		return nil
+	}
+}
+
+// rangeArgs is exactArgs for commands whose last arguments may be left out.
+func rangeArgs(least, most int, names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) < least || len(args) > most {
+			return usageError{fmt.Errorf("%s wants %d to %d arguments: %v", cmd.CommandPath(), least, most, names)}
 		}
 		return nil
 	}

@@ -36,6 +36,10 @@ func TestAdministration(t *testing.T) {
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	policy := filepath.Join(dir, "policy.json")
+	if err := os.WriteFile(policy, []byte(`{"levels":[]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	var id string
 	for _, s := range []struct {
 		args        string
@@ -45,12 +49,48 @@ func TestAdministration(t *testing.T) {
 		{"panels add abc123-001", 0, `^$`, `^$`},
 		{"panels add abc123-001", 1, `^$`, `known already`},
 		{"panels add bad/id", 1, `^$`, `system id`},
-		{"panels list", 0, `abc123-001 +- +no +- +\d+/0 +0/0 +0 +-\n`, `^$`},
+		{"panels list", 0, `abc123-001 +- +no +- +\d+/0 +0/0 +0 +- +-\n`, `^$`},
 		{"panels list --json", 0, `^\{"system_id":"abc123-001".*\}\n$`, `^$`},
 		{"levels list", 0, `^ID +NAME +SYSTEM`, `^$`},
 		{"levels list --json", 0, `^$`, `^$`},
 		{"levels share ce8e881e-1392-4f53-b7c2-35eeb3ecaf3b abc123-001", 1, `^$`, `not found`},
 		{"levels share front abc123-001", 2, `^$`, `uuid`},
+		{"panels resync abc123-001", 0, `^$`, `^$`},
+		{"panels resync nobody", 1, `^$`, `not found`},
+		{"panels resync", 2, `^$`, `SYSTEM_ID`},
+		{"levels drop ce8e881e-1392-4f53-b7c2-35eeb3ecaf3b abc123-001", 1, `^$`, `not found`},
+		{"levels move ce8e881e-1392-4f53-b7c2-35eeb3ecaf3b abc123-001 x", 1, `^$`, `not found`},
+		{"levels move front abc123-001 x", 2, `^$`, `uuid`},
+		{"policy get abc123-001", 0, `^$`, `newest none`},
+		{"policy get nobody", 1, `^$`, `not found`},
+		{"policy apply abc123-001 POLICY", 0, `^\d+/1\n$`, `^$`},
+		{"policy apply abc123-001 POLICY --json", 0, `^\{"epoch":\d+,"revision":2\}\n$`, `^$`},
+		{"policy apply abc123-001 nowhere.json", 1, `^$`, `nowhere.json`},
+		{"policy apply", 2, `^$`, `SYSTEM_ID`},
+		{"policy apply abc123-001", 1, `^$`, `policy: `}, // nothing comes in
+		{"policy get abc123-001", 0, `"levels": \[\]`, `newest \d+/2, in force on the panel none`},
+		{"policy get abc123-001 --json", 0, `^\{"epoch":\d+,"revision":2,.*"policy":\{"levels":\[\]\}\}\n$`, `^$`},
+		{"modes get abc123-001", 0, `^DOOR +MODE +UNTIL\n$`, `newest none`},
+		{"modes set abc123-001 * LockedDown --until 2h", 0, `^\d+/1\n$`, `^$`},
+		{"modes set abc123-001 front Blocked --json", 0, `"revision":2`, `^$`},
+		{"modes set abc123-001 front Ajar", 1, `^$`, `unknown door mode .*Scheduled`},
+		{"modes set abc123-001 front Locked --until never", 2, `^$`, `--until`},
+		{"modes get abc123-001", 0, `\* +LockedDown +20\d\d-.*\nfront +Blocked +-`, `newest \d+/2`},
+		{"modes get abc123-001 --json", 0, `"door":"front","mode":"Blocked"\}`, `^$`},
+		{"command unlock nobody front", 1, `^$`, `not found`},
+		{"command unlock abc123-001", 2, `^$`, `DOOR`},
+		{"command unlock abc123-001 *", 1, `^$`, `one door`},
+		{"command", 2, `Usage`, `name a command`},
+		{"signing list", 2, `^$`, `signing_key_file`},
+		{"signing new one --signing-key-file SIGNING", 0, `^one:[A-Za-z0-9+/]{43}=\n$`, `trust.keys`},
+		{"signing new --signing-key-file SIGNING --from 24h --json", 0, `"signs":false,"trust":"20`, `^$`},
+		{"signing new one --signing-key-file SIGNING", 1, `^$`, `already`},
+		{"signing new --signing-key-file SIGNING --from now", 2, `^$`, `--from`},
+		{"signing list --signing-key-file SIGNING", 0, `one +20.* yes +one:.*\n20.* no `, `^$`},
+		{"signing retire one --signing-key-file SIGNING", 1, `^$`, `--force`},
+		{"signing retire one --signing-key-file SIGNING --force", 0, `^$`, `^$`},
+		{"signing retire one --signing-key-file SIGNING", 1, `^$`, `not found`},
+		{"signing retire", 2, `^$`, `NAME`},
 		{"keys create --integration reception --systems abc123-001,zzz", 0, `^postern_[A-Za-z0-9_-]{43}\n$`, `panel zzz is not known`},
 		{"keys create --integration reception --expires 720h --json", 0, `^\{.*"key":"postern_.*\}\n$`, `^$`},
 		{"keys create --integration reception --expires 2001-01-01T00:00:00Z", 2, `^$`, `time to come`},
@@ -68,7 +108,8 @@ func TestAdministration(t *testing.T) {
 		{"serve now", 2, `^$`, `unknown`},
 		{"--version", 0, `^postern-central \S+\n$`, `^$`},
 	} {
-		args := append(strings.Fields(strings.ReplaceAll(s.args, "ID", id)), "--config", conf)
+		named := strings.NewReplacer("SIGNING", filepath.Join(dir, "signing"), "POLICY", policy, "ID", id)
+		args := append(strings.Fields(named.Replace(s.args)), "--config", conf)
 		code, out, stderr := call(t, args...)
 		if code != s.code || !regexp.MustCompile(s.out).MatchString(out) || !regexp.MustCompile(s.stderr).MatchString(stderr) {
 			t.Errorf("%s: got %d\nstdout: %s\nstderr: %s\nwant %d, %s, %s", s.args, code, out, stderr, s.code, s.out, s.stderr)

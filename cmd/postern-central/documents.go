@@ -1,0 +1,168 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"postern/central"
+	"postern/wire"
+)
+
+func newPolicy(o *options) *cobra.Command {
+	get := &cobra.Command{
+		Use: "get SYSTEM_ID", Short: "Print the newest policy that was applied for a panel, and what the panel says of it",
+		Args: exactArgs("SYSTEM_ID"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return o.open(cmd.Context(), func(s *central.Store) error {
+				p, err := s.Policy(cmd.Context(), args[0])
+				if err != nil {
+					return err
+				}
+				return o.print(cmd.OutOrStdout(), p, func(w io.Writer) { printPolicy(cmd, w, p) })
+			})
+		},
+	}
+	apply := &cobra.Command{
+		Use: "apply SYSTEM_ID [FILE]", Short: "Make a JSON document a panel's policy (from FILE, or what comes in)",
+		Args: rangeArgs(1, 2, "SYSTEM_ID", "FILE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			doc, err := readDocument(cmd, args[1:])
+			if err != nil {
+				return err
+			}
+			return o.open(cmd.Context(), func(s *central.Store) error {
+				v, err := s.ApplyPolicy(cmd.Context(), args[0], doc)
+				if err != nil {
+					return err
+				}
+				return o.print(cmd.OutOrStdout(), v, func(w io.Writer) { fmt.Fprintln(w, versionOf(v)) })
+			})
+		},
+	}
+	return group("policy", "Policies of panels", get, apply)
+}
+
+// printPolicy prints the document alone to stdout, so that it can be changed and
+// applied again, and the rest to stderr.
+func printPolicy(cmd *cobra.Command, w io.Writer, p central.PolicyInfo) {
+	e := cmd.ErrOrStderr()
+	fmt.Fprintf(e, "newest %s, in force on the panel %s\n", versionOf(p.Version), versionOf(p.Reported))
+	if st := p.Status; st != nil {
+		said := "refused"
+		if st.Applied {
+			said = "applied"
+		}
+		fmt.Fprintf(e, "the panel says of %s: %s\n", versionOf(st.Version), said)
+		for _, f := range st.Faults {
+			fmt.Fprintf(e, "  %s: %s\n", f.Path, f.Message)
+		}
+	}
+	if p.Policy == nil {
+		return
+	}
+	var b bytes.Buffer
+	if json.Indent(&b, p.Policy, "", "  ") == nil {
+		fmt.Fprintln(w, b.String())
+	}
+}
+
+func versionOf(v wire.Version) string {
+	if v == (wire.Version{}) {
+		return "none"
+	}
+	return fmt.Sprintf("%d/%d", v.Epoch, v.Revision)
+}
+
+func readDocument(cmd *cobra.Command, file []string) ([]byte, error) {
+	in := cmd.InOrStdin()
+	if len(file) > 0 && file[0] != "-" {
+		f, err := os.Open(file[0])
+		if err != nil {
+			return nil, fmt.Errorf("open policy: %w", err)
+		}
+		defer f.Close()
+		in = f
+	}
+	doc, err := io.ReadAll(io.LimitReader(in, central.MaxDocument+1))
+	if err != nil {
+		return nil, fmt.Errorf("read policy: %w", err)
+	}
+	return doc, nil
+}
+
+func newModes(o *options) *cobra.Command {
+	get := &cobra.Command{
+		Use: "get SYSTEM_ID", Short: "Print the door modes that are wanted of a panel", Args: exactArgs("SYSTEM_ID"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return o.open(cmd.Context(), func(s *central.Store) error {
+				m, err := s.Modes(cmd.Context(), args[0])
+				if err != nil {
+					return err
+				}
+				return o.print(cmd.OutOrStdout(), m, func(w io.Writer) {
+					fmt.Fprintf(cmd.ErrOrStderr(), "newest %s, in force on the panel %s\n", versionOf(m.Version), versionOf(m.Reported))
+					fmt.Fprintln(w, "DOOR\tMODE\tUNTIL")
+					for _, d := range m.Doors {
+						fmt.Fprintf(w, "%s\t%s\t%s\n", d.Door, d.Mode, when(d.Until))
+					}
+				})
+			})
+		},
+	}
+	var until string
+	setMode := &cobra.Command{
+		Use:   "set SYSTEM_ID DOOR MODE",
+		Short: "Set a door's mode, or that of all doors (*): Locked, Unlocked, Blocked, LockedDown, LockedOpen, or Scheduled for none",
+		Args:  exactArgs("SYSTEM_ID", "DOOR", "MODE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			end, err := parseUntil("--until", until, time.Now())
+			if err != nil {
+				return usageError{err}
+			}
+			return o.open(cmd.Context(), func(s *central.Store) error {
+				v, err := s.SetMode(cmd.Context(), args[0], args[1], args[2], end)
+				if err != nil {
+					return err
+				}
+				return o.print(cmd.OutOrStdout(), v, func(w io.Writer) { fmt.Fprintln(w, versionOf(v)) })
+			})
+		},
+	}
+	setMode.Flags().StringVar(&until, "until", "", "`when` it ends: a time such as 2030-01-01T00:00:00Z, or a duration such as 2h (default never)")
+	return group("modes", "Door modes", get, setMode)
+}
+
+func newCommand(o *options) *cobra.Command {
+	one := func(name, target, short string, args cobra.PositionalArgs) *cobra.Command {
+		return &cobra.Command{Use: name + " SYSTEM_ID " + target, Short: short, Args: args, RunE: func(cmd *cobra.Command, args []string) error {
+			of := ""
+			if len(args) > 1 {
+				of = args[1]
+			}
+			return o.open(cmd.Context(), func(s *central.Store) error {
+				out, err := s.Command(cmd.Context(), args[0], name, of)
+				if err != nil {
+					return err
+				}
+				err = o.print(cmd.OutOrStdout(), out, func(w io.Writer) { fmt.Fprintln(w, out.Result) })
+				if out.Result != central.CommandDone {
+					err = errors.Join(err, fmt.Errorf("%s: %s: %s", name, out.Result, dash(out.Error)))
+				}
+				return err
+			})
+		}}
+	}
+	return group(
+		"command", "Have a panel do something once, now",
+		one(wire.CommandUnlock, "DOOR", "Release a door once", exactArgs("SYSTEM_ID", "DOOR")),
+		one(wire.CommandIdentify, "ACCESS_POINT", "Let a reader show itself", exactArgs("SYSTEM_ID", "ACCESS_POINT")),
+		one(wire.CommandForgive, "[PERSON_ID]", "Let anti-passback forget where a person is, or everybody", rangeArgs(1, 2, "SYSTEM_ID", "PERSON_ID")),
+	)
+}
