@@ -38,8 +38,11 @@ func (s *session) wanted(ctx context.Context, payload []byte) {
 		return
 	}
 	f := &s.fetch
-	last := wire.Version{Epoch: f.desired.Epoch, Revision: f.desired.Revision}
-	if last.Above(wire.Version{Epoch: d.Epoch, Revision: d.Revision}) {
+	// What lies below the panel's own is old, or of a server that was restored. One
+	// below the last that came need not be: that may have been of the server before
+	// its restore, and a panel that has lost its keys is to take the present one.
+	at := s.c.o.Replica.Position()
+	if (wire.Version{Epoch: at.Epoch, Revision: at.Revision}).Above(wire.Version{Epoch: d.Epoch, Revision: d.Revision}) {
 		return
 	}
 	f.desired = d

@@ -458,3 +458,16 @@ func TestChangesPassChunks(t *testing.T) {
 		}
 	})
 }
+
+// A server that was restored wants fewer changes than it did before. A panel that
+// has lost its keys goes by what it wants now.
+func TestSnapshotOfARestoredServer(t *testing.T) {
+	inVirtualTime(t, func(_ *Options, m *memory) { stand(0, 0)(m) }, func(s *station) {
+		s.tell(wire.TopicDesired, wire.Encode(wire.Desired{Epoch: 3, Revision: 40}))
+		m, _ := snapshotOf(1, 3, 20, 1)
+		s.tell(wire.TopicDesired, desired(m))
+		if s.m.stages != 1 {
+			t.Errorf("staged %d times, want once", s.m.stages)
+		}
+	})
+}
