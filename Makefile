@@ -10,7 +10,8 @@ TOOL     := $(GO) tool -modfile=tools.mod
 ARCHES   := amd64 arm64 armv7 armv6
 FUZZTIME ?= 10s
 
-.PHONY: all run test test-broker test-postgres test-noise bench fuzz lint build bin clean $(addprefix build-,$(ARCHES))
+.PHONY: all run bin test test-broker test-postgres test-noise test-model test-crash test-crash-full test-faults \
+  test-faults-short test-system test-system-full bench bench-sync fuzz lint build clean $(addprefix build-,$(ARCHES))
 
 all: bin
 
@@ -26,9 +27,11 @@ bin:
 test:
 	$(GO) test -race ./...
 
-# The end-to-end tests through a real Mosquitto (apt package mosquitto).
+# The end-to-end tests through real brokers (apt packages mosquitto, nats-server),
+# and who may say and hear what with the shipped access rules.
 test-broker:
-	POSTERN_TEST_BROKER=mosquitto $(GO) test -count=1 -run 'EndToEnd' -v ./cmd/posternd
+	for b in mosquitto mosquitto-tls nats; do POSTERN_TEST_BROKER=$$b $(GO) test -count=1 -run 'EndToEnd' ./cmd/posternd || exit 1; done
+	$(GO) test -count=1 -run 'ACL|TLS|NATS|HalfOpen' -v ./cmd/posternd
 
 # Central's store on a real PostgreSQL, started for the test (apt package postgresql).
 test-postgres:
@@ -37,6 +40,33 @@ test-postgres:
 # Ten million random pulse trains: no grant for a card that was not drawn.
 test-noise:
 	POSTERN_NOISE=10000000 $(GO) test -count=1 -run Noise -v ./wiegand
+
+# Random histories of central, panel and broker against a model, in virtual time.
+HISTORIES ?= 100000
+test-model:
+	POSTERN_HISTORIES=$(HISTORIES) $(GO) test -count=1 -timeout 12h -run Histories ./systemtest/protocol
+
+# Every state that a power cut can leave the store in (apt package strace).
+test-crash:
+	$(GO) run ./systemtest/crash
+test-crash-full:
+	$(GO) run ./systemtest/crash -full
+
+# Real programs and a real Mosquitto, killed, cut, slowed and half-opened.
+test-faults:
+	$(GO) run ./systemtest/faults
+test-faults-short:
+	$(GO) run ./systemtest/faults -short
+
+# The shipped programs in emulated machines; docs/testing.md says what it needs.
+test-system:
+	$(GO) run ./systemtest
+test-system-full:
+	$(GO) run ./systemtest -full
+
+# Snapshots, deltas and decisions beside them, as ratios in one run (Mosquitto).
+bench-sync:
+	$(GO) run ./systemtest/synbench
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./store ./access ./wiegand

@@ -65,6 +65,10 @@ type Store interface {
 	PINMatches(k access.Key, pin string) (bool, error)
 	Lockout(subject string) (access.Lockout, error)
 	SetLockout(ctx context.Context, subject string, l access.Lockout) error
+	// Places gives where people were last known to go. SetPlace keeps one; a zero
+	// place forgets that one, and everybody for the zero id.
+	Places() (map[access.ID]access.Place, error)
+	SetPlace(ctx context.Context, who access.ID, at access.Place) error
 	Record(ctx context.Context, ev ...access.Event) ([]access.Event, error)
 }
 
@@ -164,6 +168,9 @@ type Options struct {
 	Store    Store
 	Clock    func() access.Clock
 	Observer Observer
+	// Away is how long ago central was last heard of, over restarts too; nil is
+	// never away.
+	Away func() time.Duration
 	// Search gives the first hint that match finds among the identifications of
 	// all cards. It may take seconds; nil finds nothing.
 	Search func(ctx context.Context, match func(access.Identification) (string, bool)) (string, bool)
@@ -188,8 +195,22 @@ type Controller struct {
 	points  []*point
 	journal *recorder
 
+	moved chan struct{} // there are moves
+	poked chan struct{} // what the doors are wanted to be has to be worked out again
+
+	granting sync.Mutex // held over a decision about doors that exclude each other
+
 	mu       sync.Mutex // guards the rest
 	states   map[string]DoorState
+	orders   []access.DoorOrder       // the panel's own first
+	local    int                      // how many of them are the panel's own
+	changer  Source                   // who changed them last
+	first    map[string]time.Time     // until when each door's first card unlocks it
+	reserved map[string]time.Duration // doors granted a moment ago, which is when that ends
+	people   *access.Presence         // nil until it was read
+	moves    []movement               // not yet kept
+	stale    bool                     // central has been away for too long
+	traces   traces
 	health   map[string]wiegand.HealthReport // of the readers
 	inputs   map[string]bool                 // auxiliary inputs that are active
 	lockouts map[string]access.Lockout       // those that the store could not keep
@@ -198,8 +219,11 @@ type Controller struct {
 // New makes a controller; nothing moves before Run.
 func New(o Options) *Controller {
 	c := &Controller{opts: o, started: time.Now(), doors: map[string]*door{}, states: map[string]DoorState{}, lockouts: map[string]access.Lockout{}, health: map[string]wiegand.HealthReport{}, inputs: map[string]bool{}}
+	c.poked, c.moved = make(chan struct{}, 1), make(chan struct{}, 1)
+	c.first, c.reserved = map[string]time.Time{}, map[string]time.Duration{}
 	c.policy.Store(o.Policy)
 	c.journal = newRecorder(o.Store, o.Observer, o.Log)
+	c.journal.traced = c.keepTrace
 	for _, w := range o.Doors {
 		c.doors[w.ID] = newDoor(c, w)
 		c.states[w.ID] = DoorState{ID: w.ID, HasContact: w.Contact != nil}
@@ -234,6 +258,8 @@ func (c *Controller) Run(ctx context.Context) error {
 	for _, in := range c.opts.Inputs {
 		g.Go(func() error { return c.input(ctx, in) })
 	}
+	g.Go(func() error { return c.wishes(ctx) })
+	g.Go(func() error { return c.keepPlaces(ctx) })
 	err := g.Wait()
 	if c.opts.AtRest != nil {
 		if rest := c.opts.AtRest(); rest != nil {
@@ -249,12 +275,22 @@ func (c *Controller) Run(ctx context.Context) error {
 // SetPolicy puts another policy in force from the next decision on. Doors that
 // it does not name keep their times.
 func (c *Controller) SetPolicy(p *access.Policy) {
+	if len(c.policy.Load().Areas) > 0 {
+		if err := c.loadPeople(); err != nil {
+			c.opts.Log.Error("put policy in force", "error", err)
+		}
+	}
 	c.policy.Store(p)
 	for id, d := range c.doors {
 		if dp := p.Door(id); dp != nil {
 			d.send(doorMessage{times: &dp.Times})
 		}
 	}
+	c.mu.Lock()
+	c.forgetLost(p)
+	c.mu.Unlock()
+	c.wakePlaces()
+	c.poke()
 }
 
 // Unlock releases a door once, as an operator. ErrNoDoor or ErrRefused, with
@@ -263,6 +299,9 @@ func (c *Controller) Unlock(ctx context.Context, id string) error {
 	d, ok := c.doors[id]
 	if !ok {
 		return fmt.Errorf("%w: %q", ErrNoDoor, id)
+	}
+	if other := c.interlocked(id); other != "" {
+		return fmt.Errorf("%w: door %q, of the same interlock, is open or released", ErrRefused, other)
 	}
 	answer := make(chan error, 1)
 	if !d.send(doorMessage{unlock: answer}) {
@@ -312,7 +351,20 @@ func (c *Controller) Beat(ctx context.Context) error {
 func (c *Controller) Pending() int { return c.journal.pending() }
 
 // Note journals an event that does not come from a door, such as a start.
-func (c *Controller) Note(e access.Event) { c.journal.add(c.stamp(e)) }
+func (c *Controller) Note(e access.Event) { c.journal.add(entry{Event: c.stamp(e)}) }
+
+// NoteKept journals an event as Note does, and returns when it is committed, or
+// with the context's error when ctx ends first; it may be committed later then.
+func (c *Controller) NoteKept(ctx context.Context, e access.Event) error {
+	done := make(chan struct{})
+	c.journal.add(entry{Event: c.stamp(e), done: done})
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
 
 // mono is the monotonic time since the controller was made; above zero, as the
 // door's clock must be.

@@ -10,21 +10,41 @@ import (
 func keySubject(k access.Key) string             { return "key:" + k.ID.String() }
 func pointSubject(ap *access.AccessPoint) string { return "point:" + ap.ID }
 
+// query is what a decision about these credentials depends on, but for the PIN.
+func (p *point) query(ap *access.AccessPoint, credentials []access.Credential) (access.Query, error) {
+	keys, err := p.lookup(credentials)
+	if err != nil {
+		return access.Query{}, err
+	}
+	q := access.Query{
+		Clock: p.c.opts.Clock(), Mono: p.c.mono(), Policy: p.c.policy.Load(), Point: ap, DoorMode: p.c.doorMode(ap.Door),
+		Kind: credentials[0].Kind, Keys: keys, PadLocked: p.lockout(pointSubject(ap)), Pair: *p.pair.Load(),
+		Busy: p.c.busy(), FirstCard: p.c.firstCard(ap.Door), Away: p.c.away(),
+	}
+	if len(keys) == 1 {
+		q.KeyLocked = p.lockout(keySubject(keys[0]))
+		if q.Place, err = p.c.place(keys[0].Holder()); err != nil {
+			return access.Query{}, err
+		}
+	}
+	return q, nil
+}
+
 // decide looks the credentials up, asks access.Decide, and acts on the answer.
 func (p *point) decide(ctx context.Context, ap *access.AccessPoint, credentials []access.Credential, pin access.PINEntry) access.Decision {
-	keys, err := p.lookup(credentials)
+	// Of two doors that exclude each other, one is decided on at a time.
+	if p.c.policy.Load().Interlocked(ap.Door) != nil {
+		p.c.granting.Lock()
+		defer p.c.granting.Unlock()
+	}
+	q, err := p.query(ap, credentials)
 	if err != nil {
 		p.storeFault(ap, credentials, err)
 		return access.Decision{}
 	}
-	q := access.Query{
-		Clock: p.c.opts.Clock(), Policy: p.c.policy.Load(), Point: ap, DoorMode: p.c.doorMode(ap.Door),
-		Kind: credentials[0].Kind, Keys: keys, PIN: pin, PadLocked: p.lockout(pointSubject(ap)),
-	}
-	if len(keys) == 1 {
-		q.KeyLocked = p.lockout(keySubject(keys[0]))
-	}
-	d := access.Decide(q)
+	q.PIN = pin
+	d, trace := access.Explain(q)
+	p.pair.Store(&d.Pair)
 	if d.WantPIN {
 		now := p.c.mono()
 		p.card = &cardEntry{credentials: credentials, seen: now, until: now + pinWait}
@@ -33,43 +53,64 @@ func (p *point) decide(ctx context.Context, ap *access.AccessPoint, credentials 
 		return d
 	}
 	if d.Granted() {
-		p.granted(ctx, ap, credentials, d, pin)
+		p.granted(ctx, ap, credentials, d, trace)
 	} else {
-		p.denied(ctx, ap, credentials, d)
+		p.denied(ctx, ap, credentials, d, trace)
 	}
 	return d
 }
 
-func (p *point) granted(ctx context.Context, ap *access.AccessPoint, credentials []access.Credential, d access.Decision, pin access.PINEntry) {
+func (p *point) granted(ctx context.Context, ap *access.AccessPoint, credentials []access.Credential, d access.Decision, trace access.Trace) {
 	if door := p.c.doors[ap.Door]; door != nil {
-		door.grant(d.Key.Options&access.Extended != 0)
+		p.c.reserve(ap.Door)
+		door.grant(grant{extended: d.Extended, going: p.c.going(ap, d)})
 	}
-	p.journal(ap, credentials, d)
+	p.journal(ap, credentials, d, trace)
+	p.tell(ap, d)
 	p.w.Device.Indicate(SignalGranted)
-	if pin == access.PINRight {
+	if d.Type == access.GrantedCardPIN {
 		p.succeed(ctx, keySubject(*d.Key), true)
 	}
-	if pin == access.PINRight || credentials[0].Kind == access.CodeKind {
+	if d.Type == access.GrantedCardPIN || credentials[0].Kind == access.CodeKind {
 		p.succeed(ctx, pointSubject(ap), false)
+	}
+}
+
+// tell journals what a grant means besides.
+func (p *point) tell(ap *access.AccessPoint, d access.Decision) {
+	e := access.Event{Door: ap.Door, Point: ap.ID, Key: d.Key.ID, KeyType: d.Key.Type, Person: d.Key.Person}
+	if d.Duress {
+		e.Type = access.Duress
+		p.c.Note(e)
+	}
+	if d.Violated {
+		e.Type = access.PassbackViolated
+		p.c.Note(e)
+	}
+	if !d.FirstCardUntil.IsZero() {
+		e.Type = access.FirstCardCame
+		p.c.Note(e)
+		p.c.cameFirst(ap.Door, d.FirstCardUntil)
 	}
 }
 
 // denied counts a wrong entry, and commits that before anybody is told: else a
 // power cut would give the tries back.
-func (p *point) denied(ctx context.Context, ap *access.AccessPoint, credentials []access.Credential, d access.Decision) {
+func (p *point) denied(ctx context.Context, ap *access.AccessPoint, credentials []access.Credential, d access.Decision, trace access.Trace) {
+	rules := p.c.policy.Load().Lockout.Or(access.DefaultLockout())
 	if d.CountKey {
-		p.fail(ctx, ap, keySubject(*d.Key), access.KeyTries, access.Event{Type: access.KeyLockedOut, Key: d.Key.ID, KeyType: d.Key.Type})
+		p.fail(ctx, ap, keySubject(*d.Key), rules.KeyTries, access.Event{Type: access.KeyLockedOut, Key: d.Key.ID, KeyType: d.Key.Type})
 	}
 	if d.CountPad {
-		p.fail(ctx, ap, pointSubject(ap), access.PointTries, access.Event{Type: access.KeypadLockedOut})
+		p.fail(ctx, ap, pointSubject(ap), rules.PointTries, access.Event{Type: access.KeypadLockedOut})
 	}
-	p.journal(ap, credentials, d)
+	p.journal(ap, credentials, d, trace)
 	p.w.Device.Indicate(SignalDenied)
 }
 
 func (p *point) storeFault(ap *access.AccessPoint, credentials []access.Credential, err error) {
 	p.c.opts.Log.Error("decide", "reader", p.w.ID, "error", err)
-	p.journal(ap, credentials, access.Decision{Type: access.Denied, Reason: access.ReasonStore})
+	p.journal(ap, credentials, access.Decision{Type: access.Denied, Reason: access.ReasonStore}, access.Trace{})
 	p.w.Device.Indicate(SignalDenied)
 }
 
@@ -90,7 +131,7 @@ func (p *point) fail(ctx context.Context, ap *access.AccessPoint, subject string
 		p.c.opts.Log.Error("read lockout", "reader", p.w.ID, "error", err)
 		return
 	}
-	l, began := l.Fail(p.c.opts.Clock().Now, tries)
+	l, began := l.FailBy(p.c.opts.Clock().Now, tries, p.c.policy.Load().Lockout)
 	p.c.setLockout(ctx, subject, l)
 	if began {
 		locked.Door, locked.Point = ap.Door, ap.ID
@@ -137,7 +178,7 @@ func (c *Controller) setLockout(ctx context.Context, subject string, l access.Lo
 }
 
 // journal hands a decision to the journal.
-func (p *point) journal(ap *access.AccessPoint, credentials []access.Credential, d access.Decision) {
+func (p *point) journal(ap *access.AccessPoint, credentials []access.Credential, d access.Decision, trace access.Trace) {
 	e := access.Event{Type: d.Type, Reason: d.Reason, Door: ap.Door, Point: ap.ID}
 	if credentials[0].Kind != access.CodeKind {
 		e.Credential = credentials[0].String()
@@ -148,5 +189,5 @@ func (p *point) journal(ap *access.AccessPoint, credentials []access.Credential,
 			e.Credential = d.Key.Identification.Canonical()
 		}
 	}
-	p.c.Note(e)
+	p.c.journal.add(entry{Event: p.c.stamp(e), trace: trace})
 }

@@ -11,9 +11,12 @@ import (
 	"postern/access"
 )
 
-// doorMessage is one thing that a door's goroutine is told; one member is set.
+// doorMessage is one thing that a door's goroutine is told; one member is set,
+// but for the cause.
 type doorMessage struct {
 	input  *access.DoorInput
+	cause  cause // of an input that sets the mode
+	grant  *grant
 	times  *access.DoorTimes
 	unlock chan error
 	ping   chan struct{}
@@ -30,6 +33,14 @@ type door struct {
 	state *access.Door
 	in    chan doorMessage
 	fault string
+	cause cause      // of the mode that it is coming into
+	going []movement // of those who were granted and have not opened it yet
+}
+
+// grant is a release for a key, and who goes through when it is taken up.
+type grant struct {
+	extended bool
+	going    []movement
 }
 
 func newDoor(c *Controller, w DoorWiring) *door {
@@ -55,9 +66,7 @@ func (d *door) send(m doorMessage) bool {
 }
 
 // grant releases the door for a key.
-func (d *door) grant(extended bool) {
-	d.send(doorMessage{input: &access.DoorInput{Kind: access.DoorGrant, Extended: extended}})
-}
+func (d *door) grant(g grant) { d.send(doorMessage{grant: &g}) }
 
 func (d *door) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
@@ -121,7 +130,18 @@ func (d *door) loop(ctx context.Context) error {
 func (d *door) handle(m doorMessage, timer *time.Timer) {
 	switch {
 	case m.input != nil:
+		d.cause = m.cause
 		d.apply(d.state.Step(d.c.mono(), *m.input), timer)
+		d.cause = cause{}
+	case m.grant != nil:
+		// Nobody can be seen to go through a door without a contact, nor one that
+		// stands open.
+		if d.w.Contact == nil || d.state.Open() {
+			d.c.move(m.grant.going)
+		} else {
+			d.going = append(d.going, m.grant.going...)
+		}
+		d.apply(d.state.Step(d.c.mono(), access.DoorInput{Kind: access.DoorGrant, Extended: m.grant.extended}), timer)
 	case m.times != nil:
 		d.state.SetTimes(*m.times)
 		d.apply(d.state.Step(d.c.mono(), access.DoorInput{}), timer)
@@ -157,7 +177,18 @@ func (d *door) apply(out access.DoorOutput, timer *time.Timer) {
 	}
 	d.fault = fault
 	for _, t := range out.Events {
-		d.c.Note(access.Event{Type: t, Door: d.w.ID})
+		e := access.Event{Type: t, Door: d.w.ID}
+		if t >= access.DoorLocked && t <= access.DoorLockedOpen {
+			e.Reason, e.Detail = d.cause.reason, d.cause.detail
+		}
+		d.c.Note(e)
+		switch t {
+		case access.AccessTaken:
+			d.c.move(d.going)
+			d.going = nil
+		case access.AccessNotTaken:
+			d.going = nil
+		}
 	}
 	now := d.c.mono()
 	wait := time.Hour

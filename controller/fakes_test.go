@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -134,6 +136,7 @@ type fakeStore struct {
 	keys      map[access.Credential][]access.Key
 	pins      map[access.ID]string
 	lockouts  map[string]access.Lockout
+	places    map[access.ID]access.Place
 	events    []access.Event
 	lookupErr error
 	writeErr  error
@@ -143,7 +146,29 @@ type fakeStore struct {
 }
 
 func newFakeStore() *fakeStore {
-	return &fakeStore{keys: map[access.Credential][]access.Key{}, pins: map[access.ID]string{}, lockouts: map[string]access.Lockout{}}
+	return &fakeStore{keys: map[access.Credential][]access.Key{}, pins: map[access.ID]string{}, lockouts: map[string]access.Lockout{}, places: map[access.ID]access.Place{}}
+}
+
+func (s *fakeStore) Places() (map[access.ID]access.Place, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.places), s.lookupErr
+}
+
+func (s *fakeStore) SetPlace(_ context.Context, who access.ID, at access.Place) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.writeErr != nil:
+		return s.writeErr
+	case who.IsZero():
+		clear(s.places)
+	case at.IsZero():
+		delete(s.places, who)
+	default:
+		s.places[who] = at
+	}
+	return nil
 }
 
 func (s *fakeStore) Lookup(c access.Credential) ([]access.Key, error) {
@@ -272,7 +297,9 @@ type bench struct {
 	frontLock, labLock                 *fakeLock
 	contact, rex                       *fakeInput
 	fire, fire2, lockdown, aux, tamper *fakeInput
-	clock                              func() access.Clock
+	clock                              func() access.Clock // set before it runs
+	untrusted                          atomic.Bool
+	away                               atomic.Int64
 	atRest                             int
 	cards                              []string // identifications of all keys, for hints
 	stop                               func()
@@ -328,7 +355,12 @@ func run(t *testing.T, f func(b *bench)) {
 				{ID: "lockdown", Kind: Lockdown, Device: b.lockdown},
 				{ID: "bell", Kind: Aux, Device: b.aux},
 			},
-			Policy: policy(t), Store: b.store, Clock: func() access.Clock { return b.clock() }, Observer: b.obs,
+			Policy: policy(t), Store: b.store, Clock: func() access.Clock {
+				if b.untrusted.Load() {
+					return access.Clock{Now: time.Now(), State: access.ClockUntrusted}
+				}
+				return b.clock()
+			}, Away: func() time.Duration { return time.Duration(b.away.Load()) }, Observer: b.obs,
 			AtRest: func() error { b.atRest++; _ = b.frontLock.Set(false); _ = b.labLock.Set(false); return nil },
 			Search: func(_ context.Context, match func(access.Identification) (string, bool)) (string, bool) {
 				for _, text := range b.cards {
@@ -390,8 +422,12 @@ func (b *bench) giveCode(code string) {
 	})
 }
 
+func frame40(card uint64) wiegand.Frame {
+	return wiegand.Frame{Bits: wiegand.NewBits(card, 40), Pulses: 40}
+}
+
 func (b *bench) badge(r *fakeReader, card uint64) {
-	r.frames <- wiegand.Frame{Bits: wiegand.NewBits(card, 40), Pulses: 40}
+	r.frames <- frame40(card)
 	synctest.Wait()
 }
 

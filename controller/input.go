@@ -52,6 +52,10 @@ func (c *Controller) watch(ctx context.Context, in Input, log *slog.Logger, tell
 func (c *Controller) input(ctx context.Context, w InputWiring) error {
 	fault := func(err error) {
 		c.Note(access.Event{Type: access.InputFault, Detail: access.Clip("input " + w.ID + ": " + err.Error())})
+		c.mu.Lock()
+		c.inputs[w.ID] = c.inputs[w.ID] // its last level stands; it was heard
+		c.mu.Unlock()
+		c.poke()
 	}
 	return c.watch(ctx, w.Device, c.opts.Log.With("input", w.ID), func(active, _ bool) {
 		c.act(w, active)
@@ -64,7 +68,12 @@ func (c *Controller) input(ctx context.Context, w InputWiring) error {
 func (c *Controller) act(w InputWiring, active bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.inputs[w.ID] == active {
+	was, heard := c.inputs[w.ID]
+	if was == active {
+		c.inputs[w.ID] = active
+		if !heard && w.Kind == Lockdown {
+			c.poke()
+		}
 		return
 	}
 	before := c.anyActive(w.Kind)
@@ -76,9 +85,7 @@ func (c *Controller) act(w InputWiring, active bool) {
 			c.tellDoors(pick(active, access.DoorInput{Kind: access.DoorFireOn}, access.DoorInput{Kind: access.DoorFireOff}))
 		}
 	case Lockdown:
-		if changed {
-			c.tellDoors(pick(active, access.DoorInput{Kind: access.DoorSetMode, Mode: access.LockedDown}, access.DoorInput{Kind: access.DoorClearMode}))
-		}
+		c.poke()
 	case Tamper:
 		c.Note(access.Event{Type: pick(active, access.Tampered, access.TamperEnded), Detail: "input " + w.ID})
 	default:

@@ -3,8 +3,10 @@ package controller
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -27,7 +29,8 @@ type point struct {
 	w      ReaderWiring
 	frames chan seen
 	entry  *wiegand.Entry
-	card   *cardEntry // a card that waits for its PIN
+	card   *cardEntry                  // a card that waits for its PIN
+	pair   atomic.Pointer[access.Pair] // never nil
 
 	lastBad time.Duration
 	bad     int // unreadable frames since the last that was journalled
@@ -69,6 +72,7 @@ func newPoint(c *Controller, w ReaderWiring) *point {
 		tampers: make(chan bool, 16), stuck: make(chan heldLine, 16),
 	}
 	c.health[w.ID] = p.health.Report()
+	p.pair.Store(&access.Pair{})
 	return p
 }
 
@@ -161,7 +165,7 @@ func (p *point) giveUp() {
 	p.entry.Reset()
 	p.w.Device.Indicate(SignalDenied)
 	if ap != nil {
-		p.journal(ap, credentials, access.Decision{Type: access.Denied, Reason: access.ReasonPINTimeout})
+		p.journal(ap, credentials, access.Decision{Type: access.Denied, Reason: access.ReasonPINTimeout}, access.Trace{})
 	}
 }
 
@@ -371,19 +375,29 @@ func (p *point) pin(ctx context.Context, ap *access.AccessPoint, digits string) 
 		return
 	}
 	verdict := access.PINWrong
-	if len(keys) == 1 {
-		if !p.lockout(keySubject(keys[0])) && !p.lockout(pointSubject(ap)) {
-			right, err := p.c.opts.Store.PINMatches(keys[0], digits)
-			if err != nil {
-				p.storeFault(ap, credentials, err)
-				return
-			}
-			if right {
-				verdict = access.PINRight
-			}
+	if len(keys) == 1 && !p.lockout(keySubject(keys[0])) && !p.lockout(pointSubject(ap)) {
+		if verdict, err = p.comparePIN(keys[0], digits); err != nil {
+			p.storeFault(ap, credentials, err)
+			return
 		}
 	}
 	p.decide(ctx, ap, credentials, verdict)
+}
+
+// comparePIN compares a PIN as typed. Both ways in which it may be right are
+// tried always: how long it takes must not tell which fits.
+func (p *point) comparePIN(k access.Key, digits string) (access.PINEntry, error) {
+	right, err := p.c.opts.Store.PINMatches(k, digits)
+	duress, err2 := p.c.opts.Store.PINMatches(k, access.DuressFor(digits))
+	switch {
+	case err != nil || err2 != nil:
+		return access.PINWrong, errors.Join(err, err2)
+	case right:
+		return access.PINRight, nil
+	case duress:
+		return access.PINDuress, nil
+	}
+	return access.PINWrong, nil
 }
 
 func (p *point) lookup(credentials []access.Credential) ([]access.Key, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,6 +21,13 @@ const (
 	flushAtTheEnd = 3 * time.Second
 )
 
+// entry is an event with how it came about, where that is a decision.
+type entry struct {
+	access.Event
+	trace access.Trace
+	done  chan struct{} // closed when it is committed; nil where nobody waits
+}
+
 // recorder commits events in order, so that doors and readers never wait for
 // the journal.
 type recorder struct {
@@ -28,8 +36,11 @@ type recorder struct {
 	log   *slog.Logger
 	wake  chan struct{}
 
+	// traced is told how each decision came about, once its event has a number.
+	traced func(seq uint64, t access.Trace)
+
 	mu      sync.Mutex // guards the rest
-	queue   []access.Event
+	queue   []entry
 	dropped int
 	closed  bool
 }
@@ -39,7 +50,7 @@ func newRecorder(s Store, o Observer, l *slog.Logger) *recorder {
 }
 
 // add queues events; it never blocks.
-func (r *recorder) add(ev ...access.Event) {
+func (r *recorder) add(ev ...entry) {
 	r.mu.Lock()
 	for _, e := range ev {
 		if len(r.queue) >= maxPending {
@@ -74,19 +85,19 @@ func (r *recorder) pending() int {
 }
 
 // head gives what to commit next.
-func (r *recorder) head() (batch []access.Event, closed bool) {
+func (r *recorder) head() (batch []entry, closed bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.dropped > 0 && len(r.queue) > 0 && len(r.queue) < maxPending {
 		last := r.queue[len(r.queue)-1]
-		r.queue = append(r.queue, access.Event{
+		r.queue = append(r.queue, entry{Event: access.Event{
 			At: last.At, Mono: last.Mono, Clock: last.Clock, Type: access.EventsDropped,
 			Detail: fmt.Sprintf("%d events were dropped: the journal could not be written", r.dropped),
-		})
+		}})
 		r.dropped = 0
 	}
 	n := min(len(r.queue), recordAtOnce)
-	return append([]access.Event(nil), r.queue[:n]...), r.closed
+	return slices.Clone(r.queue[:n]), r.closed
 }
 
 // run commits until the queue is empty after close, or ctx ends.
@@ -101,9 +112,13 @@ func (r *recorder) run(ctx context.Context) {
 			<-r.wake
 			continue
 		}
-		done, err := r.store.Record(ctx, batch...)
+		events := make([]access.Event, len(batch))
+		for i, e := range batch {
+			events[i] = e.Event
+		}
+		done, err := r.store.Record(ctx, events...)
 		if err == nil {
-			r.committed(len(batch), done)
+			r.committed(batch, done)
 			wait = retryFirst
 			continue
 		}
@@ -116,11 +131,17 @@ func (r *recorder) run(ctx context.Context) {
 	}
 }
 
-func (r *recorder) committed(n int, done []access.Event) {
+func (r *recorder) committed(batch []entry, done []access.Event) {
 	r.mu.Lock()
-	r.queue = append(r.queue[:0], r.queue[n:]...)
+	r.queue = append(r.queue[:0], r.queue[len(batch):]...)
 	r.mu.Unlock()
-	for _, e := range done {
+	for i, e := range done {
+		if i < len(batch) && len(batch[i].trace.Steps) > 0 && r.traced != nil {
+			r.traced(e.Seq, batch[i].trace)
+		}
+		if i < len(batch) && batch[i].done != nil {
+			close(batch[i].done)
+		}
 		r.obs.Recorded(e)
 	}
 }

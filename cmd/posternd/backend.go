@@ -32,16 +32,11 @@ func (b *backend) Status(context.Context) (api.Status, error) {
 		Doors: []api.Door{}, Readers: []api.Reader{}, Problems: []api.Problem{},
 	}
 	if st := p.late.get(); st != nil {
-		if ev, err := st.Recent(0, 1); err == nil && len(ev) > 0 {
-			s.Journal.Last = ev[0].Seq
-		}
-		if run, ok, err := st.NextEvents(0, 1); err == nil && ok {
-			s.Journal.Unconfirmed = s.Journal.Last - run.Oldest + 1
-		}
+		s.Journal.Last, s.Journal.Unconfirmed = p.hub.journal.state(st)
 	}
 	for _, d := range cfg.Doors {
 		if state, ok := p.ctl.Door(d.ID); ok {
-			s.Doors = append(s.Doors, doorOf(state, d.Name))
+			s.Doors = append(s.Doors, doorOf(state, d.Name, p.ctl.Wish(d.ID)))
 		}
 	}
 	for i := range cfg.Readers {
@@ -66,7 +61,7 @@ func (p *panel) reader(cfg *config.Config, r *config.Reader) api.Reader {
 	if r.Technology != 0 {
 		out.Technology = r.Technology.String()
 	}
-	if a := cfg.Policy().PointOf(r.ID); a != nil {
+	if a := p.policy().PointOf(r.ID); a != nil {
 		out.AccessPoint, out.Door, out.Mode = a.ID, a.Door, a.Mode.String()
 	}
 	h := p.ctl.Health(r.ID)
@@ -103,7 +98,7 @@ func (p *panel) keyStore() api.KeyStore {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return api.KeyStore{
-		Epoch: pos.Epoch, Revision: pos.Revision, Count: pos.Count, Digest: pos.Digest, ReadOnly: p.recovery.ReadOnly,
+		Epoch: pos.Epoch, Revision: pos.Revision, Count: pos.Count, Digest: pos.Digest, Local: len(s.LocalKeys()), ReadOnly: p.recovery.ReadOnly,
 	}
 }
 
@@ -163,6 +158,10 @@ func (p *panel) problems() []api.Problem {
 	if refusal != "" {
 		add("The last change of the configuration was refused: "+refusal, "Run posternd check, mend the file, and reload.")
 	}
+	if len(p.config().Trust.Keys) == 0 {
+		add("Changes from central are taken unsigned: whoever controls the broker can open doors.",
+			"Put central's signing keys into trust.keys in panel.toml.")
+	}
 	if n := p.ctl.Pending(); n > 100 {
 		add(fmt.Sprintf("%d events wait to be written.", n), "Check the SD card's space and health.")
 	}
@@ -190,15 +189,15 @@ var readerRemedies = map[wiegand.HealthState]string{
 	wiegand.HealthDegraded: "Check the reader's cable, ground and pull-ups; keep it away from the lock's supply.",
 }
 
-// Events gives journal entries, newest first.
-func (b *backend) Events(_ context.Context, before uint64, limit int) ([]api.Event, error) {
+// Events gives journal entries, newest first, but those for central alone.
+func (b *backend) Events(ctx context.Context, before uint64, limit int) ([]api.Event, error) {
 	s, err := b.store()
 	if err != nil {
 		return nil, err
 	}
-	ev, err := s.Recent(before, limit)
+	ev, err := b.p.hub.journal.recent(ctx, s, before, limit)
 	if err != nil {
-		return nil, fmt.Errorf("read journal: %w", err)
+		return nil, err
 	}
 	out := make([]api.Event, 0, len(ev))
 	for _, e := range ev {
@@ -235,6 +234,11 @@ func (b *backend) Key(_ context.Context, id access.ID) (api.Key, error) {
 	case err != nil:
 		return api.Key{}, fmt.Errorf("read key: %w", err)
 	case !ok:
+		for _, l := range s.LocalKeys() {
+			if l.Key.ID == id {
+				return b.key(l), nil
+			}
+		}
 		return api.Key{}, fmt.Errorf("%w: this panel has no key %s", api.ErrNotFound, id)
 	}
 	return b.key(k), nil
@@ -248,7 +252,7 @@ func (b *backend) store() (*store.Store, error) {
 }
 
 func (b *backend) key(k store.KeyInfo) api.Key {
-	policy := b.p.config().Policy()
+	policy := b.p.policy()
 	out := api.Key{
 		ID: k.Key.ID, Type: string(k.Key.Type), State: k.Key.State.String(), Person: k.Key.Person, HasPIN: k.Key.HasPIN,
 		Options: k.Key.Options.Names(), Revision: k.Revision, Claim: k.Claim, Result: "applied",

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -19,8 +20,7 @@ import (
 
 // The end-to-end tests run the real programs as processes: postern-central,
 // posternd with the simulated board, and the postern command. The broker is the
-// one inside postern-central, or a real Mosquitto with
-// POSTERN_TEST_BROKER=mosquitto (make test-broker).
+// one inside postern-central, or what POSTERN_TEST_BROKER names; see brokerKind.
 
 // patience bounds every wait; nothing is asserted about how long things take.
 const patience = 60 * time.Second
@@ -44,18 +44,20 @@ var buildOnce = sync.OnceValues(func() (string, error) {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if dir, _ := buildOnce(); dir != "" && built {
-		os.RemoveAll(dir)
+	if built.Load() {
+		if dir, _ := buildOnce(); dir != "" {
+			os.RemoveAll(dir)
+		}
 	}
 	os.Exit(code)
 }
 
-var built bool // whether a test asked for the programs
+var built atomic.Bool // whether a test asked for the programs
 
 // programs gives the folder with the three programs, built once.
 func programs(t *testing.T) string {
 	t.Helper()
-	built = true
+	built.Store(true)
 	dir, err := buildOnce()
 	if err != nil {
 		t.Fatal(err)
@@ -65,16 +67,21 @@ func programs(t *testing.T) string {
 
 // site is a central server, a broker and one panel.
 type site struct {
-	t       *testing.T
-	bin     string
-	dir     string
-	http    string // host:port of central
-	mqtt    string // host:port of the broker
-	key     string // the integration API key
-	socket  string
-	broker  *process // Mosquitto, nil with the embedded broker
-	central *process
-	panel   *process
+	t                      *testing.T
+	bin                    string
+	dir                    string
+	http                   string // host:port of central
+	kind                   brokerKind
+	mqtt                   string // host:port of the broker
+	pki                    *pki   // of an encrypted broker
+	panelMQTT, centralMQTT string // where the two find it
+	natsUsers              string // in the configuration of a NATS server
+	natsOwn                string // host:port where it speaks its own protocol
+	key                    string // the integration API key
+	socket                 string
+	broker                 *process // nil with the embedded broker
+	central                *process
+	panel                  *process
 }
 
 // process is a program that runs.
@@ -130,11 +137,26 @@ func freeAddr(t *testing.T) string {
 // newSite brings a whole site up.
 func newSite(t *testing.T) *site {
 	t.Helper()
+	return newSiteOn(t, brokerKind(os.Getenv("POSTERN_TEST_BROKER")), nil)
+}
+
+// newSiteOn is newSite on a broker of this kind. Where between is not nil, it
+// gives the address that "panel" and "central" connect to for the broker's.
+func newSiteOn(t *testing.T, kind brokerKind, between func(who, broker string) string) *site {
+	t.Helper()
+	kind.require(t)
 	dir, err := os.MkdirTemp("", "pe2e") // short: a unix socket's path is bounded
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &site{t: t, bin: programs(t), dir: dir, http: freeAddr(t), mqtt: freeAddr(t), socket: filepath.Join(dir, "s")}
+	s := &site{t: t, kind: kind, bin: programs(t), dir: dir, http: freeAddr(t), mqtt: freeAddr(t), socket: filepath.Join(dir, "s")}
+	if kind == mosquittoTLS {
+		s.pki = newPKI(t, filepath.Join(dir, "pki"))
+	}
+	s.panelMQTT, s.centralMQTT = s.mqtt, s.mqtt
+	if between != nil {
+		s.panelMQTT, s.centralMQTT = between("panel", s.mqtt), between("central", s.mqtt)
+	}
 	t.Cleanup(func() {
 		s.panel.end(t, syscall.SIGTERM)
 		s.central.end(t, syscall.SIGTERM)
@@ -179,8 +201,6 @@ func tail(s string, lines int) string {
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }
 
-func (s *site) mosquitto() bool { return os.Getenv("POSTERN_TEST_BROKER") == "mosquitto" }
-
 func (s *site) write(name, text string) {
 	s.t.Helper()
 	if err := os.WriteFile(filepath.Join(s.dir, name), []byte(text), 0o600); err != nil {
@@ -192,9 +212,7 @@ func (s *site) panelConfig() string {
 	return `[panel]
 system_id = "site-001"
 data_dir = "` + s.dir + `/data"
-[mqtt]
-broker = "tcp://` + s.mqtt + `"
-[api]
+` + s.panelLink() + `[api]
 socket = "` + s.socket + `"
 [clock]
 source = "system"
@@ -270,10 +288,8 @@ func (s *site) centralConfig() string {
 	text := `listen = "` + s.http + `"
 database = "` + s.dir + `/central.db"
 secret_key_file = "` + s.dir + `/secret.key"
-[mqtt]
-broker = "tcp://` + s.mqtt + `"
-`
-	if !s.mosquitto() {
+` + s.centralLink()
+	if s.kind == embedded {
 		text += "[broker]\nlisten = \"" + s.mqtt + "\"\n"
 	}
 	return text
@@ -289,27 +305,6 @@ func (s *site) admin(args ...string) []byte {
 		s.t.Fatalf("postern-central %v: %v\n%s", args, err, errs.String())
 	}
 	return out
-}
-
-func (s *site) startBroker() {
-	if !s.mosquitto() {
-		return
-	}
-	s.t.Helper()
-	path, err := exec.LookPath("mosquitto")
-	if err != nil {
-		s.t.Fatal("POSTERN_TEST_BROKER=mosquitto, and Mosquitto is not installed (apt package mosquitto)")
-	}
-	host, port, _ := net.SplitHostPort(s.mqtt)
-	s.write("mosquitto.conf", fmt.Sprintf("listener %s %s\nallow_anonymous true\npersistence false\n", port, host))
-	s.broker = startProcess(s.t, filepath.Join(s.dir, "broker.log"), path, "-c", filepath.Join(s.dir, "mosquitto.conf"))
-	s.eventually("Mosquitto listens", func() error {
-		c, err := net.Dial("tcp", s.mqtt)
-		if err == nil {
-			c.Close()
-		}
-		return err
-	})
 }
 
 func (s *site) startCentral() {

@@ -119,7 +119,7 @@ func TestEndToEndBrokerAway(t *testing.T) {
 	known := s.addCard(card)
 	s.wantStatus(known.ID, "Applied")
 	stop, start := s.stopCentral, s.startCentral // with the embedded broker
-	if s.mosquitto() {
+	if s.kind != embedded {
 		stop, start = func() { s.broker.end(t, syscall.SIGKILL) }, s.startBroker
 	}
 	stop()
@@ -131,7 +131,7 @@ func TestEndToEndBrokerAway(t *testing.T) {
 		want = append(want, 102, 201)
 	}
 	var added string
-	if s.mosquitto() {
+	if s.kind != embedded {
 		added = s.addCard("EM:77").ID
 	}
 	start()

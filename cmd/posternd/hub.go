@@ -15,9 +15,12 @@ const watchQueue = 256
 
 // hub hands what happens to everybody who watches, and never waits for them.
 type hub struct {
-	names func(door string) string
+	names   func(door string) string
+	wish    func(door string) controller.Wish
+	journal *localJournal
 
-	mu       sync.Mutex // guards the rest
+	mu       sync.Mutex     // guards the rest
+	early    []access.Event // committed before the journal's numbers were known
 	watchers map[*watcher]struct{}
 	reads    map[string]api.Read // the last of each reader
 }
@@ -27,8 +30,8 @@ type watcher struct {
 	lost int
 }
 
-func newHub(names func(door string) string) *hub {
-	return &hub{names: names, watchers: map[*watcher]struct{}{}, reads: map[string]api.Read{}}
+func newHub(names func(door string) string, wish func(door string) controller.Wish) *hub {
+	return &hub{names: names, wish: wish, journal: newLocalJournal(), watchers: map[*watcher]struct{}{}, reads: map[string]api.Read{}}
 }
 
 // watch gives what happens from now on, until ctx ends.
@@ -86,20 +89,54 @@ func (h *hub) Saw(s controller.Sighting) {
 	h.publish(api.Message{Kind: api.MessageRead, Read: &r})
 }
 
-// Recorded tells of a committed event.
+// Recorded tells of a committed event, unless that is for central alone.
 func (h *hub) Recorded(e access.Event) {
+	h.journal.saw(e)
+	if centralOnly(e.Type) {
+		return
+	}
+	h.mu.Lock()
+	if !h.journal.isReady() {
+		if len(h.early) < watchQueue {
+			h.early = append(h.early, e)
+		}
+		h.mu.Unlock()
+		return
+	}
+	early := h.early
+	h.early = nil
+	h.mu.Unlock()
+	for _, e := range append(early, e) {
+		h.tell(e)
+	}
+}
+
+// numbered tells of what was committed before the journal's numbers were known.
+func (h *hub) numbered() {
+	h.mu.Lock()
+	early := h.early
+	h.early = nil
+	h.mu.Unlock()
+	for _, e := range early {
+		h.tell(e)
+	}
+}
+
+func (h *hub) tell(e access.Event) {
+	e.Seq = h.journal.shown(e.Seq)
 	v := eventOf(e)
 	h.publish(api.Message{Kind: api.MessageEvent, Event: &v})
 }
 
 // DoorChanged tells of a door.
 func (h *hub) DoorChanged(s controller.DoorState) {
-	d := doorOf(s, h.names(s.ID))
+	d := doorOf(s, h.names(s.ID), h.wish(s.ID))
 	h.publish(api.Message{Kind: api.MessageDoor, Door: &d})
 }
 
-func doorOf(s controller.DoorState, name string) api.Door {
+func doorOf(s controller.DoorState, name string, w controller.Wish) api.Door {
 	return api.Door{
+		ModeBy: string(w.By), ModeUntil: w.Until, FirstCard: string(w.FirstCard),
 		ID: s.ID, Name: name, Mode: s.Mode.String(), Alarm: s.Alarm.String(),
 		HasContact: s.HasContact, Open: s.Open, Released: s.Released,
 		Physical: s.Physical.String(), Fire: s.Fire, REXStuck: s.REXStuck,

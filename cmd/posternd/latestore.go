@@ -66,6 +66,20 @@ func (l *lateStore) SetLockout(ctx context.Context, subject string, lo access.Lo
 	return errOpening
 }
 
+func (l *lateStore) Places() (map[access.ID]access.Place, error) {
+	if s := l.get(); s != nil {
+		return s.Places()
+	}
+	return nil, errOpening
+}
+
+func (l *lateStore) SetPlace(ctx context.Context, who access.ID, at access.Place) error {
+	if s := l.get(); s != nil {
+		return s.SetPlace(ctx, who, at)
+	}
+	return errOpening
+}
+
 func (l *lateStore) Record(ctx context.Context, ev ...access.Event) ([]access.Event, error) {
 	select {
 	case <-l.ready:

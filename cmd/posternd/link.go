@@ -1,69 +1,40 @@
 package main
 
 import (
-	"crypto/tls"
-	"crypto/x509"
-	"errors"
 	"fmt"
-	"io"
-	"os"
+	"log/slog"
 	"strings"
+	"time"
 
 	"postern/config"
 	psync "postern/sync"
+	"postern/wire"
 )
 
-// maxSecretFile bounds password, certificate and key files.
-const maxSecretFile = 64 << 10
-
-// linkOptions are the options that the configuration gives the link.
-func linkOptions(cfg *config.Config) (psync.Options, error) {
+// linkOptions are the options that the configuration gives the link. The
+// broker's certificate is checked at the time that now gives.
+func linkOptions(cfg *config.Config, now func() time.Time, log *slog.Logger) (psync.Options, error) {
 	o := psync.Options{
 		SystemID: cfg.Panel.SystemID, Broker: cfg.MQTT.Broker, ClientID: cfg.MQTT.ClientID, Username: cfg.MQTT.Username,
+		Trust: cfg.TrustedKeys(),
 	}
-	if f := cfg.MQTT.PasswordFile; f != "" {
-		b, err := readBounded(f)
-		if err != nil {
+	if o.Username != "" {
+		var err error
+		if o.Password, err = wire.ReadPassword(cfg.MQTT.PasswordFile); err != nil {
 			return o, fmt.Errorf("read mqtt.password_file: %w", err)
 		}
-		o.Password = strings.TrimRight(string(b), "\r\n")
 	}
-	if !strings.HasPrefix(cfg.MQTT.Broker, "ssl://") {
+	if len(o.Trust) == 0 {
+		log.Warn("changes are taken unsigned: whoever controls the broker can open doors", "remedy", "trust.keys in panel.toml")
+	}
+	if !strings.HasPrefix(o.Broker, "ssl://") {
 		return o, nil
 	}
-	o.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
-	if f := cfg.MQTT.CAFile; f != "" {
-		b, err := readBounded(f)
-		if err != nil {
-			return o, fmt.Errorf("read mqtt.ca_file: %w", err)
-		}
-		o.TLS.RootCAs = x509.NewCertPool()
-		if !o.TLS.RootCAs.AppendCertsFromPEM(b) {
-			return o, fmt.Errorf("mqtt.ca_file %s holds no PEM certificate", f)
-		}
+	files := wire.Files{CA: cfg.MQTT.CAFile, Cert: cfg.MQTT.CertFile, Key: cfg.MQTT.KeyFile}
+	t, err := wire.NewTLS(files.WithCredentials(), now)
+	if err != nil {
+		return o, fmt.Errorf("mqtt.ca_file, cert_file and key_file: %w", err)
 	}
-	if cfg.MQTT.CertFile != "" {
-		cert, err := tls.LoadX509KeyPair(cfg.MQTT.CertFile, cfg.MQTT.KeyFile)
-		if err != nil {
-			return o, fmt.Errorf("load mqtt.cert_file and mqtt.key_file: %w", err)
-		}
-		o.TLS.Certificates = []tls.Certificate{cert}
-	}
+	o.TLS = t.ForConnect(log)
 	return o, nil
-}
-
-func readBounded(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxSecretFile+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(b) > maxSecretFile {
-		return nil, errors.New(path + " is too large")
-	}
-	return b, nil
 }

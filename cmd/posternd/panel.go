@@ -58,7 +58,11 @@ type panel struct {
 	hub   *hub
 	late  *lateStore
 
-	mu       sync.Mutex // guards the rest
+	wants *desired
+	away  *away
+
+	mu       sync.Mutex     // guards the rest
+	rules    *access.Policy // in force: central's, or the first one of the configuration
 	link     *psync.Client
 	recovery store.Recovery
 	storeErr error // why the store is not open
@@ -68,14 +72,14 @@ type panel struct {
 }
 
 func newPanel(cfg *config.Config, log *slog.Logger) *panel {
-	p := &panel{cfg: cfg, log: log, boot: newBootID(), start: time.Now(), late: newLateStore(), apiErrs: map[string]error{}}
-	p.hub = newHub(p.doorName)
+	p := &panel{cfg: cfg, log: log, boot: newUUID(), start: time.Now(), late: newLateStore(), apiErrs: map[string]error{}}
+	p.hub = newHub(p.doorName, func(door string) controller.Wish { return p.ctl.Wish(door) })
 	p.clock = newClock(cfg.Clock.Source, log)
 	return p
 }
 
-// newBootID makes a random UUID (version 4).
-func newBootID() access.ID {
+// newUUID makes a random UUID (version 4).
+func newUUID() access.ID {
 	var id access.ID
 	_, _ = rand.Read(id[:]) // never fails (crypto/rand)
 	id[6] = id[6]&0x0f | 0x40
@@ -96,11 +100,18 @@ func (p *panel) run(ctx context.Context, reloads func(context.Context) error) er
 	}
 	defer board.Close()
 	p.board, p.sim = board, sim
+	wants, policy := loadDesired(p)
+	p.away = newAway(cfg.Panel.DataDir, p.clock.now, p.heard, p.log)
+	p.wants = wants
+	p.mu.Lock()
+	p.rules = policy
+	p.mu.Unlock()
 	p.ctl = controller.New(controller.Options{
-		Readers: readersOf(cfg, board), Doors: doorsOf(cfg, board), Inputs: inputsOf(cfg, board), Policy: cfg.Policy(),
-		Store: p.late, Clock: p.clock.now, Observer: p.hub, AtRest: board.Close, Log: p.log,
+		Readers: readersOf(cfg, board), Doors: doorsOf(cfg, board), Inputs: inputsOf(cfg, board), Policy: policy,
+		Store: p.late, Clock: p.clock.now, Away: p.away.long, Observer: p.hub, AtRest: board.Close, Log: p.log,
 		Search: p.search,
 	})
+	p.ctl.SetOrders(ordersOf(wants.modes.Doors, p.log), ordersOf(wants.modes.Local, p.log)...)
 	p.clock.note = p.ctl.Note
 	p.ctl.Note(access.Event{Type: access.PanelStarted, Detail: "posternd " + buildVersion()})
 	for _, e := range p.first {
@@ -114,9 +125,10 @@ func (p *panel) run(ctx context.Context, reloads func(context.Context) error) er
 	outer, ctx := errgroup.WithContext(ctx)
 	outer.Go(func() error { defer close(doorsDone); return p.ctl.Run(ctx) })
 	outer.Go(func() error {
-		s, err := p.openStore(ctx)
+		// Beyond ctx too: what happened while it was being opened is to be kept.
+		s, err := p.openStore(storeCtx)
 		if err != nil {
-			return err // only when ctx ended
+			return err // only when storeCtx ended
 		}
 		// Beside keepStore, not inside it: it ends after the doors, and the doors
 		// end when keepStore gives a damaged store up.
@@ -126,6 +138,7 @@ func (p *panel) run(ctx context.Context, reloads func(context.Context) error) er
 	outer.Go(func() error { <-doorsDone; stopStore(); return nil })
 	outer.Go(func() error { return reloads(ctx) })
 	outer.Go(func() error { return p.watchdog(ctx) })
+	outer.Go(func() error { return p.away.run(ctx) })
 	server := p.server()
 	outer.Go(func() error { return server.Run(ctx) })
 	outer.Go(func() error {
@@ -177,6 +190,7 @@ func (p *panel) keepStore(ctx context.Context, s *store.Store) error {
 	g, ctx := errgroup.WithContext(ctx)
 	p.clock.load(s)
 	p.late.set(s)
+	g.Go(func() error { return p.numberJournal(ctx, s) })
 	g.Go(func() error { return p.clock.run(ctx, s) })
 	g.Go(func() error { return p.keepLink(ctx, s) })
 	g.Go(func() error {
@@ -216,8 +230,9 @@ func (p *panel) tryStore(ctx context.Context) (*store.Store, store.Recovery, err
 		return nil, store.Recovery{}, fmt.Errorf("load device key: %w", err)
 	}
 	s, rec, err := store.Open(ctx, store.Options{
-		Dir: cfg.Panel.DataDir, DeviceKey: key, BootID: p.boot, Policy: cfg.Policy(), Matchers: cfg.Matchers(),
+		Dir: cfg.Panel.DataDir, DeviceKey: key, BootID: p.boot, Policy: p.policy(), Matchers: cfg.Matchers(),
 		Keep: cfg.Journal.Keep, Cap: cfg.Journal.Cap, Now: time.Now, Check: checkInChild, Log: p.log,
+		Decode: wire.DecodeSnapshotKey,
 	})
 	if err != nil {
 		return nil, rec, fmt.Errorf("open store: %w", err)
@@ -283,17 +298,14 @@ func (p *panel) keepLink(ctx context.Context, s *store.Store) error {
 
 func (p *panel) newLink(s *store.Store) (*psync.Client, error) {
 	cfg := p.config()
-	o, err := linkOptions(cfg)
+	o, err := linkOptions(cfg, p.clock.tlsTime, p.log)
 	if err != nil {
 		return nil, err
-	}
-	if o.TLS != nil {
-		o.TLS.Time = p.clock.tlsTime
 	}
 	o.BootID, o.Version, o.Log, o.Replica = p.boot, buildVersion(), p.log, s
 	o.Clock = func() string { return p.clock.now().State.String() }
 	o.Now = time.Now
-	o.Panel = p.announcement
+	o.Panel, o.Site = p.announcement, p.wants
 	o.Journal = p.ctl.Note
 	link, err := psync.New(o)
 	if err != nil {
@@ -331,9 +343,11 @@ func (p *panel) search(ctx context.Context, match func(access.Identification) (s
 // announcement is what the panel tells central about itself.
 func (p *panel) announcement() wire.Panel {
 	cfg := p.config()
-	policy := cfg.Policy()
+	policy := p.policy()
+	version, _ := p.wants.Versions()
 	w := wire.Panel{
-		Name: cfg.Panel.Name, Codes: wire.Codes{Enabled: policy.Codes.Enabled, Size: policy.Codes.Size},
+		PolicyRevision: version.Revision,
+		Name:           cfg.Panel.Name, Codes: wire.Codes{Enabled: policy.Codes.Enabled, Size: policy.Codes.Size},
 		Doors: []wire.Named{}, AccessPoints: []wire.Point{}, AccessLevels: []wire.PanelLevel{},
 		Limits: wire.Limits{MaxPayload: wire.MaxPayload, MaxLevels: access.MaxLevels},
 	}
@@ -378,22 +392,56 @@ func (p *panel) setPolicy(ctx context.Context, next *config.Config) error {
 	if s == nil {
 		return errOpening
 	}
-	changed, err := s.SetPolicy(ctx, next.Policy(), next.Matchers())
+	p.wants.mu.Lock() // central's policy must not change meanwhile
+	defer p.wants.mu.Unlock()
+	policy, err := p.wants.over(next)
+	if err != nil {
+		return err
+	}
+	changed, err := s.SetPolicy(ctx, policy, next.Matchers())
 	if err != nil {
 		return fmt.Errorf("judge keys by the new policy: %w", err)
 	}
-	p.ctl.SetPolicy(next.Policy())
 	p.mu.Lock()
 	p.cfg, p.refusal = next, ""
+	p.mu.Unlock()
+	p.inForce(policy)
+	p.log.Info("configuration reloaded", "keys_judged_differently", changed)
+	p.ctl.Note(access.Event{Type: access.PolicyReloaded, Detail: count(changed, "key") + " judged differently"})
+	p.hub.publish(api.Message{Kind: api.MessageStatus})
+	return nil
+}
+
+// inForce has the doors go by a policy that the keys were judged by, and tells
+// central of it.
+func (p *panel) inForce(policy *access.Policy) {
+	p.ctl.SetPolicy(policy)
+	p.mu.Lock()
+	p.rules = policy
 	link := p.link
 	p.mu.Unlock()
 	if link != nil {
 		link.PanelChanged()
 	}
-	p.log.Info("configuration reloaded", "keys_judged_differently", changed)
-	p.ctl.Note(access.Event{Type: access.PolicyReloaded, Detail: count(changed, "key") + " judged differently"})
 	p.hub.publish(api.Message{Kind: api.MessageStatus})
-	return nil
+}
+
+// heard is when central was last heard of since the start, zero when it was not.
+func (p *panel) heard() time.Time {
+	p.mu.Lock()
+	link := p.link
+	p.mu.Unlock()
+	if link == nil {
+		return time.Time{}
+	}
+	return link.Status().Heard
+}
+
+// policy is the one in force.
+func (p *panel) policy() *access.Policy {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.rules
 }
 
 // refused keeps why a new configuration was not taken.

@@ -108,7 +108,7 @@ func TestTLSTimeInTheSeventies(t *testing.T) {
 }
 
 func TestHubCountsWhatASlowWatcherLost(t *testing.T) {
-	h := newHub(func(string) string { return "" })
+	h := newHub(func(string) string { return "" }, nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	ch := h.watch(ctx)
 	for range watchQueue + 5 {
@@ -164,6 +164,7 @@ func TestSameWiring(t *testing.T) {
 		{"a contact", `id = "front"`, "id = \"front\"\ncontact = \"c\"", false},
 		{"rest state", "locked", "released", false},
 		{"data", "/tmp/x", "/tmp/y", false},
+		{"trust", "[board]", "[trust]\nunsigned = true\n[board]", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := sameWiring(parse(t, small), parse(t, strings.Replace(small, tt.old, tt.new, 1))); got != tt.want {

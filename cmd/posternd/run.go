@@ -185,7 +185,7 @@ func (s *supervisor) load() (*config.Config, string) {
 func sameWiring(a, b *config.Config) bool {
 	strip := func(c *config.Config) config.Config {
 		w := config.Config{
-			Panel: c.Panel, MQTT: c.MQTT, API: c.API, Clock: c.Clock, Journal: c.Journal, Board: c.Board, Readers: c.Readers,
+			Panel: c.Panel, MQTT: c.MQTT, Trust: c.Trust, API: c.API, Clock: c.Clock, Journal: c.Journal, Board: c.Board, Readers: c.Readers,
 			Inputs: c.Inputs, Outputs: c.Outputs, Formats: c.Formats, Indication: c.Indication,
 		}
 		w.Panel.Timezone = "" // schedules only
