@@ -9,7 +9,7 @@ type DoorOrder struct {
 	Until time.Time // zero: until there is another order
 }
 
-// AllDoors, in a DoorOrder, is every door of the panel.
+// AllDoors is, in a DoorOrder, every door of the panel.
 const AllDoors = "*"
 
 // holds reports whether the order is in force. With an untrusted clock one that

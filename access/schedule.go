@@ -89,7 +89,7 @@ type Holiday struct {
 	Dates
 }
 
-// AnyKind, in a HolidayRule, is every kind that no other rule of the schedule names.
+// AnyKind is, in a HolidayRule, every kind that no other rule of the schedule names.
 const AnyKind = "*"
 
 // HolidayRule is what a schedule holds on holidays of some kinds: its own

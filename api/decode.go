@@ -35,8 +35,8 @@ func readBody(w http.ResponseWriter, r *http.Request, media string) ([]byte, err
 	return body, nil
 }
 
-// fields are the members that an object may have: each name with the *string or
-// *flag that it goes to. Faults name a member, never its value: it may be a
+// fields are the members that an object may have: each name with the *string,
+// *[]string or *flag that it goes to. Faults name a member, never its value: it may be a
 // code.
 type fields map[string]any
 
@@ -113,6 +113,14 @@ func (f fields) set(name string, raw []byte) error {
 	case *string:
 		if null || json.Unmarshal(raw, p) != nil {
 			return invalid(name + " must be a string")
+		}
+	case *[]string:
+		var list []*string // a null in it would pass for ""
+		if null || json.Unmarshal(raw, &list) != nil || slices.Contains(list, nil) {
+			return invalid(name + " must be a list of strings")
+		}
+		for _, v := range list {
+			*p = append(*p, *v)
 		}
 	case *flag:
 		if null || json.Unmarshal(raw, &p.value) != nil {

@@ -41,7 +41,7 @@ func (v *view) fragments() ([]fragment, error) {
 		}
 	}
 	for _, d := range v.Doors {
-		if err := add("door-"+d.ID, "door", d); err != nil {
+		if err := add("door-"+d.ID, "door", v.WithDoor(d)); err != nil {
 			return nil, err
 		}
 	}

@@ -27,6 +27,7 @@ type Server struct {
 	sim     Simulator // nil unless the board is simulated
 	log     *slog.Logger
 	streams chan struct{} // one token for each running stream
+	secrets pace          // of what is said about codes and PINs
 	recent  recent
 }
 

@@ -24,6 +24,10 @@ var (
 
 // Backend is what the daemon offers. Its methods may be called from many
 // goroutines, and return promptly once ctx ends.
+//
+// Entries of the journal that are for central alone, such as of a PIN typed under
+// duress, are in nothing that a Backend gives, nor can be told from what it leaves
+// out: sequence numbers are without gaps.
 type Backend interface {
 	// Status is the panel as it is now.
 	Status(ctx context.Context) (Status, error)
@@ -46,6 +50,9 @@ type Backend interface {
 	// Watch gives what happens from now on, until ctx ends, when the channel is
 	// closed. A slow reader loses messages, and the next one's Lost counts them.
 	Watch(ctx context.Context) <-chan Message
+
+	Rules
+	LocalKeys
 }
 
 // Simulator is what a simulated board offers beside the Backend: hands and
@@ -101,6 +108,7 @@ type KeyStore struct {
 	Revision uint64        `json:"revision"`
 	Count    uint64        `json:"count"`
 	Digest   access.Digest `json:"digest"`
+	Local    int           `json:"local,omitempty"` // kept at this panel alone, not in Count
 	ReadOnly bool          `json:"read_only"`
 }
 
@@ -129,6 +137,10 @@ type Door struct {
 	Physical   string `json:"physical,omitempty"`  // as access.DoorPhysicalState
 	Fire       bool   `json:"fire,omitempty"`      // a fire input is active
 	REXStuck   bool   `json:"rex_stuck,omitempty"` // the exit button has been held too long
+
+	ModeBy    string    `json:"mode_by,omitempty"`    // who wants it in its mode: central, panel, input or schedule
+	ModeUntil time.Time `json:"mode_until,omitzero"`  // when that ends by itself
+	FirstCard string    `json:"first_card,omitempty"` // awaited, or came: of an unlock schedule that is open
 }
 
 // Input is an auxiliary input, one that belongs to no door and no reader.
@@ -191,7 +203,8 @@ type Candidate struct {
 	Identification string `json:"identification,omitempty"` // to add the card with
 }
 
-// Event is one journal entry. Its identity is BootID and Seq.
+// Event is one journal entry. Seq numbers the entries that the panel shows: it may
+// be lower than the sequence number that central has for the same entry.
 type Event struct {
 	Seq         uint64           `json:"seq"`
 	BootID      access.ID        `json:"boot_id"`

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -22,9 +23,15 @@ type view struct {
 	Sim     bool
 	Notice  string // what went wrong with a form
 	Reads   []Read
-	Entries []Event
+	Entries []entry
 	Cards   []card
 	NoDoor  []Reader // readers that belong to none
+}
+
+// entry is a journal entry with how it came about.
+type entry struct {
+	Event
+	Trace Trace
 }
 
 // card is a card to present.
@@ -40,7 +47,7 @@ func (s *Server) view(r *http.Request) (*view, error) {
 		return nil, err
 	}
 	v := &view{Status: st, Sim: s.sim != nil, Reads: s.recent.last()}
-	if v.Entries, err = s.backend.Events(r.Context(), 0, pageEvents); err != nil {
+	if v.Entries, err = s.entries(r); err != nil {
 		return nil, err
 	}
 	if len(v.Reads) == 0 {
@@ -59,6 +66,27 @@ func (s *Server) view(r *http.Request) (*view, error) {
 		v.Cards = cards(keys, v.Reads)
 	}
 	return v, nil
+}
+
+func (s *Server) entries(r *http.Request) ([]entry, error) {
+	events, err := s.backend.Events(r.Context(), 0, pageEvents)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]entry, 0, len(events))
+	for _, e := range events {
+		if e.Category == access.PanelStarted.Category() || e.Type == access.GrantedREX || e.Reason == string(access.ReasonOperator) {
+			out = append(out, entry{Event: e})
+			continue
+		}
+		// One that is trimmed meanwhile has no trace, and will not be there next time.
+		t, err := s.backend.Trace(r.Context(), e.Seq)
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return nil, err
+		}
+		out = append(out, entry{e, t})
+	}
+	return out, nil
 }
 
 func lastReads(readers []Reader) []Read {
@@ -145,6 +173,21 @@ type readerView struct {
 // With joins the page and one of its readers.
 func (v *view) With(r Reader) readerView { return readerView{v, r} }
 
+// doorView is a door with the page that it is on.
+type doorView struct {
+	*view
+	Door Door
+}
+
+// WithDoor joins the page and one of its doors.
+func (v *view) WithDoor(d Door) doorView { return doorView{v, d} }
+
+// Ordered reports whether a door's mode is worth telling: it is ordered, or not
+// the usual one.
+func (d Door) Ordered() bool {
+	return d.ModeBy != "" || d.Mode != access.Locked.String() && d.Mode != access.Accessed.String()
+}
+
 // Example is a card of the reader's technology to begin with.
 func (r readerView) Example() string {
 	switch r.Technology {
@@ -172,6 +215,32 @@ func (d Door) State() string {
 		return "unlocked"
 	}
 	return "secured"
+}
+
+// ByWhom are the words for who wants a door in its mode, "" where nobody does.
+func (d Door) ByWhom() string {
+	switch d.ModeBy {
+	case "panel":
+		return "at the panel"
+	case "central":
+		return "by central"
+	case "input":
+		return "by a lockdown input"
+	case "schedule":
+		return "by schedule"
+	}
+	return ""
+}
+
+// FirstCardText are the words for a first card, "" where none is waited for.
+func (d Door) FirstCardText() string {
+	switch d.FirstCard {
+	case "awaited":
+		return "the first card is awaited"
+	case "came":
+		return "the first card came"
+	}
+	return ""
 }
 
 // Contact is what a door's contact says, in a word: none without one, fault,

@@ -53,7 +53,9 @@ func (c *Controller) input(ctx context.Context, w InputWiring) error {
 	fault := func(err error) {
 		c.Note(access.Event{Type: access.InputFault, Detail: access.Clip("input " + w.ID + ": " + err.Error())})
 		c.mu.Lock()
-		c.inputs[w.ID] = c.inputs[w.ID] // its last level stands; it was heard
+		if _, heard := c.inputs[w.ID]; !heard {
+			c.inputs[w.ID] = false // as good as heard; a level that was stands
+		}
 		c.mu.Unlock()
 		c.poke()
 	}

@@ -93,8 +93,10 @@ func (s *Store) newBuild(m access.Snapshot, p *access.Policy, matchers []access.
 		sort: &sorter{dir: dir, most: runBytes},
 	}
 	err = db.Update(func(tx *bbolt.Tx) error {
-		_, err := s.makeKeys(tx, p, matchers)
-		return err
+		if _, err := s.makeKeys(tx, p, matchers); err != nil {
+			return err
+		}
+		return s.copyLocal(tx)
 	})
 	if err == nil {
 		err = b.begin()
@@ -187,7 +189,7 @@ func (b *build) index(ctx context.Context) error {
 			return ctx.Err()
 		}
 		prefix := k[:len(k)-8-idSize]
-		if bytes.Equal(prefix, last) {
+		if bytes.Equal(prefix, last) || b.u.local.has(prefix) {
 			b.contend.add(credID(k))
 		}
 		last = append(last[:0], prefix...)

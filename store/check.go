@@ -142,6 +142,9 @@ func checkKeys(tx *bbolt.Tx, st keysState) error {
 	if err := eachPlace(tx, func(access.ID, access.Place) {}); err != nil {
 		return err
 	}
+	if err := checkLocal(tx); err != nil {
+		return err
+	}
 	return scan(b[3], tagLockout, func(_, payload []byte) error {
 		_, err := decodeLockout(payload)
 		return err

@@ -25,6 +25,7 @@ const (
 	tagStage    = 'h'
 	tagDocument = 'p'
 	tagPlace    = 'w'
+	tagLocal    = 'o'
 )
 
 // The first byte of every record is its version. A row of the status outbox that

@@ -27,6 +27,9 @@
 // is the one key that may open with it. What a key may do is therefore a
 // function of the latest puts and the policy alone, whatever way they came.
 //
+// A few local keys are kept at the panel alone. Their claim is below every other,
+// and neither position nor outbox knows of them; snapshots leave them in place.
+//
 // No code or PIN is stored in clear. A code is indexed by HMAC-SHA256(device
 // key, "code" ‖ digits), a PIN kept as HMAC-SHA256(device key, key id ‖ PIN), and
 // the device key lies elsewhere.

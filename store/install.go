@@ -18,6 +18,8 @@ func (s *Store) install(ctx context.Context, m access.Snapshot) error {
 	var policy *access.Policy
 	var matchers []access.Matcher
 	var refused error
+	s.installing.Store(true)
+	defer s.installing.Store(false)
 	err := s.keysC.submit(ctx, func(u *keysTx) error {
 		policy, matchers = u.policy, u.matchers
 		if refused = u.mayTake(m); refused == nil && !u.keeping.of(m) {
@@ -157,7 +159,7 @@ func (s *Store) rowsAfter(name, after []byte) (rows []indexed, err error) {
 	err = s.keys.view(func(tx *bbolt.Tx) error {
 		b := tx.Bucket(name)
 		if b == nil {
-			return nil // only places may lack
+			return nil // places and local keys may lack
 		}
 		c := b.Cursor()
 		k, v := c.Seek(after)

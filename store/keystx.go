@@ -20,6 +20,7 @@ type keysTx struct {
 	lockout *bbolt.Bucket
 	meta    *bbolt.Bucket
 
+	local   localKeys
 	kept    *bbolt.Bucket // nil when nothing is kept
 	keeping keeping
 
@@ -51,6 +52,9 @@ func (s *Store) keysTx(tx *bbolt.Tx, p *access.Policy, m []access.Matcher) (*key
 		s: s, keys: b[0], creds: b[1], status: b[2], lockout: b[3], meta: b[4],
 		st: st, was: st, policy: p, matchers: m, now: s.now().Round(0).UTC(),
 	}
+	if u.local, err = s.readLocal(tx, p, m); err != nil {
+		return nil, err
+	}
 	u.kept, u.keeping, err = readKeeping(tx)
 	return u, err
 }
@@ -78,6 +82,7 @@ func (u *keysTx) addRow(row access.StatusRow) error {
 
 func (u *keysTx) committed() {
 	u.s.policy, u.s.matchers = u.policy, u.matchers
+	u.s.local.Store(&u.local)
 	u.s.published(u.st)
 	if u.rows {
 		signal(u.s.statusReady)
@@ -189,6 +194,9 @@ func (u *keysTx) owner(prefix []byte) access.ID {
 // itself may be in the index or not.
 func (u *keysTx) inUse(id access.ID, r *keyRow) bool {
 	return slices.ContainsFunc(r.creds, func(c []byte) bool {
+		if u.local.has(c) {
+			return true
+		}
 		k, _ := u.creds.Cursor().Seek(c)
 		return bytes.HasPrefix(k, c) && bytes.Compare(k, credKey(c, r.claim, id)) < 0
 	})

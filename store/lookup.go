@@ -44,7 +44,7 @@ func (s *Store) Lookup(c access.Credential) (keys []access.Key, err error) {
 	if err != nil {
 		return nil, err
 	}
-	return keys, nil
+	return append(keys, s.local.Load().find(prefix)...), nil
 }
 
 // PINMatches compares a PIN as typed with the one that k has in the store. It
@@ -52,6 +52,10 @@ func (s *Store) Lookup(c access.Credential) (keys []access.Key, err error) {
 func (s *Store) PINMatches(k access.Key, pin string) (bool, error) {
 	want := make([]byte, macSize)
 	have := false
+	if l := (*s.local.Load())[k.ID]; l != nil && l.dec.pin != nil {
+		have = true
+		copy(want, l.dec.pin)
+	}
 	err := s.keys.view(func(tx *bbolt.Tx) error {
 		_, v, ok, err := readKey(tx, k.ID)
 		if ok && v.pin != nil {

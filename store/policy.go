@@ -34,6 +34,7 @@ func (s *Store) SetPolicy(ctx context.Context, p *access.Policy, m []access.Matc
 
 func (u *keysTx) setPolicy(p *access.Policy, m []access.Matcher) (changed int, err error) {
 	u.policy, u.matchers = p, m
+	u.s.fitLocal(u.local, p, m)
 	matchers, policy := hashMatchers(m), hashPolicy(p)
 	if matchers == u.st.matchers && policy == u.st.policy {
 		return 0, nil

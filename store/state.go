@@ -17,6 +17,7 @@ var (
 	bucketStatus  = []byte("status")
 	bucketLockout = []byte("lockout")
 	bucketPlaces  = []byte("places") // only where somebody is known to be somewhere
+	bucketLocal   = []byte("local")  // only where there are keys of this panel alone
 	bucketEvents  = []byte("events")
 	bucketKept    = []byte("kept") // only while a snapshot is staged
 

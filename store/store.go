@@ -91,11 +91,12 @@ type Store struct {
 	policy   *access.Policy
 	matchers []access.Matcher
 
-	lastStatus atomic.Uint64
 	pos        atomic.Pointer[access.Position]
 	status     atomic.Uint64 // number of the last status row
 	pinLost    atomic.Bool
 	stage      *stage
+	local      atomic.Pointer[localKeys]
+	installing atomic.Bool   // a snapshot is being built, with a copy of the local keys
 	handed     atomic.Uint64 // highest event that NextEvents gave
 	lastGood   *lastGood
 
@@ -140,6 +141,7 @@ func newStore(o *Options) *Store {
 		statusReady: make(chan struct{}, 1), eventsReady: make(chan struct{}, 1),
 	}
 	s.published(keysState{})
+	s.local.Store(&localKeys{})
 	return s
 }
 
@@ -188,6 +190,11 @@ func (s *Store) start(rec *Recovery) error {
 	if s.keys.db.Load() != nil {
 		err := s.keys.view(func(tx *bbolt.Tx) (err error) {
 			st, err = readKeysState(tx)
+			if err == nil {
+				var local localKeys
+				local, err = s.readLocal(tx, s.policy, s.matchers)
+				s.local.Store(&local)
+			}
 			s.pinLost.Store(err == nil && tx.Bucket(bucketMeta).Get(metaLost) != nil)
 			if k, _ := tx.Bucket(bucketStatus).Cursor().First(); k != nil {
 				signal(s.statusReady)

@@ -20,6 +20,9 @@ type Panel struct {
 	status   api.Status
 	events   []api.Event // ascending
 	keys     []api.Key   // ascending by id
+	local    []api.Key
+	policy   api.Policy
+	inside   []access.ID // the area hall
 	fault    error
 	done     []string
 	watchers []*watcher
@@ -40,6 +43,7 @@ func New() *Panel {
 	boot := access.MustParseID("b0070000-0000-4000-8000-000000000001")
 	card := access.MustParseID("11111111-1111-4111-8111-111111111111")
 	p := &Panel{
+		policy: api.Policy{Source: api.PolicyOfPanel}, inside: []access.ID{Person},
 		status: api.Status{
 			SystemID: "demo-001", Name: "Demo panel", Version: "1.2.3", BootID: boot,
 			Started: Start.Add(-3 * time.Minute), Now: Start, Clock: "trusted", Simulated: true,

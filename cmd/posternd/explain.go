@@ -73,13 +73,13 @@ func (b *backend) Trace(ctx context.Context, seq uint64) (api.Trace, error) {
 	out := api.Trace{Seq: seq}
 	e := ev[0]
 	t, ok := b.p.ctl.TraceOf(b.p.hub.journal.stored(seq))
-	switch decided := decision(e.Type); {
+	switch decided := decision(e); {
 	case !decided:
 		out.Why = "no decision is behind this entry"
 	case e.BootID != b.p.boot:
 		out.Why = "how it came about is not kept over a start, and it is from before this one"
 	case !ok:
-		out.Why = "how it came about is not kept: it is too long ago, or nothing could be looked up"
+		out.Why = "how it came about is not kept: it is too long ago, or no rule was come to"
 	default:
 		out.Steps = stepsOf(t)
 	}
@@ -87,6 +87,6 @@ func (b *backend) Trace(ctx context.Context, seq uint64) (api.Trace, error) {
 }
 
 // decision reports whether a decision about a card or a code is behind an entry.
-func decision(t access.EventType) bool {
-	return t.Category() != "system" && t != access.GrantedREX
+func decision(e access.Event) bool {
+	return e.Type.Category() != "system" && e.Type != access.GrantedREX && e.Reason != access.ReasonOperator
 }

@@ -107,16 +107,6 @@ func (b *broker) weather(lose, twice float64, delay time.Duration) {
 	b.mu.Unlock()
 }
 
-// kick cuts a client off at once; its will is told.
-func (b *broker) kick(id string) {
-	b.mu.Lock()
-	p := b.clients[id]
-	b.mu.Unlock()
-	if p != nil {
-		p.gone(true)
-	}
-}
-
 func (p *peer) close() {
 	p.once.Do(func() { close(p.done) })
 	_ = p.conn.Close()

@@ -185,7 +185,7 @@ func (w *world) step() {
 	case n < 64:
 		d := time.Duration(w.rand.IntN(40_000)) * time.Millisecond
 		if w.rand.IntN(12) == 0 {
-			d = time.Duration(w.rand.IntN(180)) * time.Minute
+			d = time.Duration(w.rand.IntN(20)) * time.Minute
 		}
 		w.did("%s pass", d)
 		time.Sleep(d)

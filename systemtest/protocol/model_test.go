@@ -65,16 +65,6 @@ func (m *model) remove(id string) {
 	}
 }
 
-// byIdent finds the live key with an identification.
-func (m *model) byIdent(kind, ident string) (string, bool) {
-	for id, k := range m.keys {
-		if k.kind == kind && k.ident == ident {
-			return id, true
-		}
-	}
-	return "", false
-}
-
 // results is what a panel with this policy makes of each key that it is told of.
 func (m *model) results(panel string, owned []string, pol *access.Policy) map[string]string {
 	out := map[string]string{}

@@ -126,17 +126,6 @@ func (p *panel) keys() map[string]string {
 	return out
 }
 
-// opens gives the keys that the credential of a card opens for.
-func (p *panel) opens(c access.Credential) []string {
-	keys, err := p.store.Lookup(c)
-	must(p.t, err)
-	var out []string
-	for _, k := range keys {
-		out = append(out, k.ID.String())
-	}
-	return out
-}
-
 func resultText(e access.ErrorType) string {
 	if e == access.Applied {
 		return "applied"
