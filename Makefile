@@ -11,7 +11,7 @@ ARCHES   := amd64 arm64 armv7 armv6
 FUZZTIME ?= 10s
 
 .PHONY: all run bin test test-broker test-postgres test-noise test-model test-crash test-crash-full test-faults \
-  test-faults-short test-system test-system-full bench bench-sync fuzz lint build clean $(addprefix build-,$(ARCHES))
+  test-system test-system-full test-deb bench bench-sync fuzz lint build deb wiring clean $(addprefix build-,$(ARCHES))
 
 all: bin
 
@@ -52,11 +52,9 @@ test-crash:
 test-crash-full:
 	$(GO) run ./systemtest/crash -full
 
-# Real programs and a real Mosquitto, killed, cut, slowed and half-opened.
+# Panel, central and a real Mosquitto, killed and cut off again and again.
 test-faults:
-	$(GO) run ./systemtest/faults
-test-faults-short:
-	$(GO) run ./systemtest/faults -short
+	$(GO) run ./systemtest/faults $(FAULTS)
 
 # The shipped programs in emulated machines; docs/testing.md says what it needs.
 test-system:
@@ -66,7 +64,18 @@ test-system-full:
 
 # Snapshots, deltas and decisions beside them, as ratios in one run (Mosquitto).
 bench-sync:
-	$(GO) run ./systemtest/synbench
+	$(GO) run ./systemtest/synbench $(BENCH)
+
+# Debian packages; and their life in a Debian root (apt packages lintian,
+# mmdebstrap; as root).
+deb:
+	$(GO) run ./packaging/build -out dist/deb
+test-deb:
+	POSTERN_TEST_DEB=1 $(GO) test -timeout 30m -count=1 -v ./packaging/debtest
+
+# Wiring diagrams and pin lists, made from the shipped profiles.
+wiring:
+	$(GO) run ./firmware-config/wiring
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./store ./access ./wiegand

@@ -8,7 +8,7 @@ import (
 // Bounds of the rules.
 const (
 	minLockout    = 10 * time.Second
-	minStale      = time.Minute
+	minStale      = 15 * time.Minute // the link is spoken on every five minutes, and one message may be lost
 	maxStale      = 366 * 24 * time.Hour
 	minPairWithin = time.Second
 	maxPairWithin = 10 * time.Minute

@@ -84,9 +84,10 @@ func (p *painter) plan(y, m, d, weekday int) (name string, spans [][2]int) {
 		named, any := -1, -1
 		for i, r := range p.s.Holidays {
 			for _, k := range r.Kinds {
-				if k == h.Kind {
+				switch k {
+				case h.Kind:
 					named = i
-				} else if k == "*" {
+				case "*":
 					any = i
 				}
 			}

@@ -108,16 +108,40 @@ func TestSchedulePlans(t *testing.T) {
 		schedule, at string
 		want         bool
 	}{
-		{"closed", "2026-12-23T23:59", true}, {"closed", "2026-12-24T00:00", false}, {"closed", "2026-12-26T23:00", false}, {"closed", "2026-12-27T05:00", false}, {"closed", "2026-12-27T22:00", true},
-		{"closed", "2028-02-28T23:00", true}, {"closed", "2028-02-29T23:00", false}, {"closed", "2027-03-01T01:00", true}, {"closed", "2028-03-01T01:00", false},
-		{"ignored", "2026-12-24T00:00", true}, {"ignored", "2026-12-25T23:00", true},
-		{"own", "2026-12-24T01:00", false}, {"own", "2026-12-24T22:30", false}, {"own", "2026-12-24T23:30", true},
-		{"own", "2026-12-25T01:59", true}, {"own", "2026-12-25T02:00", false}, // the same plan goes on
-		{"own", "2026-12-27T01:59", true}, {"own", "2026-12-27T02:00", false}, // into an ordinary day
-		{"bank-off", "2026-12-25T23:00", true}, {"bank-off", "2026-12-26T01:00", false}, {"bank-off", "2026-12-26T23:00", false}, // another holiday of that day is closed
-		{"special", "2026-12-24T23:00", false}, {"special", "2026-12-25T22:30", false}, {"special", "2026-12-25T23:30", true}, {"special", "2026-12-26T00:30", false}, {"special", "2026-12-27T23:00", false}, {"special", "2026-12-28T23:00", true},
-		{"valid", "2026-11-01T23:00", false}, {"valid", "2026-11-02T05:00", false}, {"valid", "2026-11-02T22:00", true}, {"valid", "2026-11-03T05:00", true},
-		{"valid", "2026-11-04T05:00", true}, {"valid", "2026-11-04T23:59", true}, {"valid", "2026-11-05T00:00", false},
+		{"closed", "2026-12-23T23:59", true},
+		{"closed", "2026-12-24T00:00", false},
+		{"closed", "2026-12-26T23:00", false},
+		{"closed", "2026-12-27T05:00", false},
+		{"closed", "2026-12-27T22:00", true},
+		{"closed", "2028-02-28T23:00", true},
+		{"closed", "2028-02-29T23:00", false},
+		{"closed", "2027-03-01T01:00", true},
+		{"closed", "2028-03-01T01:00", false},
+		{"ignored", "2026-12-24T00:00", true},
+		{"ignored", "2026-12-25T23:00", true},
+		{"own", "2026-12-24T01:00", false},
+		{"own", "2026-12-24T22:30", false},
+		{"own", "2026-12-24T23:30", true},
+		{"own", "2026-12-25T01:59", true},
+		{"own", "2026-12-25T02:00", false}, // the same plan goes on
+		{"own", "2026-12-27T01:59", true},
+		{"own", "2026-12-27T02:00", false}, // into an ordinary day
+		{"bank-off", "2026-12-25T23:00", true},
+		{"bank-off", "2026-12-26T01:00", false},
+		{"bank-off", "2026-12-26T23:00", false}, // another holiday of that day is closed
+		{"special", "2026-12-24T23:00", false},
+		{"special", "2026-12-25T22:30", false},
+		{"special", "2026-12-25T23:30", true},
+		{"special", "2026-12-26T00:30", false},
+		{"special", "2026-12-27T23:00", false},
+		{"special", "2026-12-28T23:00", true},
+		{"valid", "2026-11-01T23:00", false},
+		{"valid", "2026-11-02T05:00", false},
+		{"valid", "2026-11-02T22:00", true},
+		{"valid", "2026-11-03T05:00", true},
+		{"valid", "2026-11-04T05:00", true},
+		{"valid", "2026-11-04T23:59", true},
+		{"valid", "2026-11-05T00:00", false},
 	} {
 		at, err := time.Parse("2006-01-02T15:04", tt.at)
 		if err != nil {
@@ -149,7 +173,7 @@ func TestParseDate(t *testing.T) {
 			t.Errorf("%q is taken for %v", s, d)
 		}
 	}
-	if got := (Days(0b1000011)).Names(); len(got) != 3 || got[0] != "mon" || got[2] != "sun" {
+	if got := Days(0b1000011).Names(); len(got) != 3 || got[0] != "mon" || got[2] != "sun" {
 		t.Errorf("days are %v", got)
 	}
 }

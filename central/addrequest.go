@@ -162,6 +162,11 @@ func (c *change) readPerson(o optional[object]) (err error) {
 	if err != nil {
 		return within("person", err)
 	}
+	return c.readNames(p)
+}
+
+// readNames takes over what a person is, or is to be.
+func (c *change) readNames(p personSpec) (err error) {
 	if p.ID.Has() {
 		if c.personID, err = readID(p.ID.Value, "person.id"); err != nil {
 			return err

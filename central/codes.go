@@ -61,7 +61,12 @@ func (s *Store) codeForm(digits string) string { return s.seal.hash("form", digi
 // codeSizes are the code sizes of the panels that the integration reaches with
 // any of its API keys, ascending.
 func (t *tx) codeSizes(ctx context.Context, integration string) ([]int, error) {
-	everything, reach := false, map[string]bool{}
+	var everything bool // as the integration of access requests, which needs no API key
+	reach := map[string]bool{}
+	err := t.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM integrations WHERE id = $1 AND name = $2)", integration, RequestsIntegration).Scan(&everything)
+	if err != nil {
+		return nil, err
+	}
 	scopes, err := all(ctx, t, func(scan func(...any) error) (string, error) {
 		var systems string
 		var whole bool

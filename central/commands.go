@@ -48,10 +48,16 @@ func Commands() []string {
 // An error means that the command could not be given; ErrNotFound is an unknown
 // panel.
 func (s *Store) Command(ctx context.Context, systemID, name, target string) (CommandOutcome, error) {
+	return s.command(ctx, systemID, name, target, func() {})
+}
+
+// command is Command that calls wake once the command waits for the link.
+func (s *Store) command(ctx context.Context, systemID, name, target string, wake func()) (CommandOutcome, error) {
 	out, err := s.giveCommand(ctx, systemID, name, target)
 	if err != nil {
 		return out, fmt.Errorf("give command: %w", err)
 	}
+	wake()
 	limit := time.NewTimer(CommandTime + commandSlack)
 	defer limit.Stop()
 	poll := time.NewTicker(commandPoll)
@@ -105,6 +111,7 @@ func (s *Store) giveCommand(ctx context.Context, system, name, target string) (C
 				return errors.Join(err, onlyOneDoor(target))
 			}
 		}
+		detail(ctx, "panel %s %s %s", system, name, target)
 		const insert = `INSERT INTO commands (id, system_id, name, target, state, error, created_at) VALUES ($1, $2, $3, $4, $5, '', $6)`
 		if err := t.exec(ctx, insert, id.String(), system, name, target, commandWaiting, t.now.UnixMicro()); err != nil {
 			return err

@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/pelletier/go-toml/v2"
 
@@ -35,9 +36,15 @@ type Config struct {
 	// LogLevel is debug, info, warn or error. Default info.
 	LogLevel string `toml:"log_level"`
 	// RateLimit is the requests a second of one API key. Default 50.
-	RateLimit int          `toml:"rate_limit"`
-	MQTT      MQTTConfig   `toml:"mqtt"`
-	Broker    BrokerConfig `toml:"broker"`
+	RateLimit int `toml:"rate_limit"`
+	// RequestsPending is how long a request for immediate access waits for its
+	// votes, 1m to 8784h; then it has expired. Default 168h.
+	RequestsPending string `toml:"requests_pending"`
+	// MetricsListen is the host:port where Prometheus reads /metrics, without a
+	// login: keep it on loopback or a network of its own. Default none.
+	MetricsListen string       `toml:"metrics_listen"`
+	MQTT          MQTTConfig   `toml:"mqtt"`
+	Broker        BrokerConfig `toml:"broker"`
 }
 
 // MQTTConfig says how to reach the broker.
@@ -70,7 +77,7 @@ type BrokerConfig struct {
 
 // DefaultConfig is a configuration that lacks only what is required.
 func DefaultConfig() Config {
-	return Config{Listen: "127.0.0.1:8080", LogLevel: "info", RateLimit: DefaultRateLimit}
+	return Config{Listen: "127.0.0.1:8080", LogLevel: "info", RateLimit: DefaultRateLimit, RequestsPending: DefaultPending.String()}
 }
 
 // maxConfig is the most bytes of a configuration file.
@@ -140,8 +147,18 @@ func (c Config) Validate() error {
 	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
 		fault("listen: %q is not host:port", c.Listen)
 	}
+	if c.MetricsListen != "" {
+		if _, _, err := net.SplitHostPort(c.MetricsListen); err != nil {
+			fault("metrics_listen: %q is not host:port", c.MetricsListen)
+		} else if c.MetricsListen == c.Listen && !strings.HasSuffix(c.Listen, ":0") {
+			fault("metrics_listen: must be another address than listen")
+		}
+	}
 	if c.RateLimit < 1 || c.RateLimit > 1_000_000 {
 		fault("rate_limit: want 1 to 1000000 requests a second")
+	}
+	if d := c.pending(); d < time.Minute || d > 366*24*time.Hour {
+		fault("requests_pending: want a duration from 1m to 8784h")
 	}
 	if b := c.Broker.Listen; b != "" {
 		if _, _, err := net.SplitHostPort(b); err != nil {
@@ -180,6 +197,15 @@ func (m MQTTConfig) validate(embedded bool, fault func(string, ...any)) {
 }
 
 func oneOf(s string, values ...string) bool { return slices.Contains(values, s) }
+
+// pending is RequestsPending, 0 when that is none.
+func (c Config) pending() time.Duration {
+	d, err := time.ParseDuration(c.RequestsPending)
+	if err != nil {
+		return 0
+	}
+	return d
+}
 
 // Level is the log level.
 func (c Config) Level() (slog.Level, error) {

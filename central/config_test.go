@@ -14,6 +14,7 @@ database = "/var/lib/postern-central/central.db"
 secret_key_file = "/run/credentials/secret.key"
 log_level = "debug"
 rate_limit = 5
+requests_pending = "48h"
 
 [mqtt]
 broker = "ssl://broker.example:8883"
@@ -39,7 +40,7 @@ func TestConfig(t *testing.T) {
 	}
 	want := Config{
 		Listen: "0.0.0.0:8443", Database: "/var/lib/postern-central/central.db", SecretKeyFile: "/run/credentials/secret.key",
-		LogLevel: "debug", RateLimit: 5,
+		LogLevel: "debug", RateLimit: 5, RequestsPending: "48h",
 		MQTT: MQTTConfig{
 			Broker: "ssl://broker.example:8883", Username: "central", PasswordFile: "/etc/postern/password",
 			CA: "/etc/postern/ca.pem", Cert: "/etc/postern/cert.pem", Key: "/etc/postern/key.pem",
@@ -81,7 +82,7 @@ func TestConfigFaults(t *testing.T) {
 		t.Fatal("no error")
 	}
 	for _, want := range []string{
-		"listen: ", "database: ", "secret_key_file: ", "log_level: ", "rate_limit: ", "mqtt.broker: ", "mqtt.cert: ", "mqtt.username: ",
+		"listen: ", "database: ", "secret_key_file: ", "log_level: ", "rate_limit: ", "requests_pending: ", "mqtt.broker: ", "mqtt.cert: ", "mqtt.username: ",
 		"broker.password_file: ",
 	} {
 		if !strings.Contains(err.Error(), want) {

@@ -168,6 +168,15 @@ func (s *Store) Policy(ctx context.Context, systemID string) (PolicyInfo, error)
 // epoch and revision are replaced. The panel has the last word: what it makes of
 // the policy comes back in Policy.
 func (s *Store) ApplyPolicy(ctx context.Context, systemID string, doc []byte) (wire.Version, error) {
+	return s.applyPolicy(ctx, systemID, doc, nil)
+}
+
+// ErrVersion is a change of a document that has been changed since it was read.
+var ErrVersion = errors.New("it has another version by now")
+
+// applyPolicy is ApplyPolicy that gives ErrVersion unless the newest version is
+// that of when, if that is not nil; the zero version is none.
+func (s *Store) applyPolicy(ctx context.Context, systemID string, doc []byte, when *wire.Version) (wire.Version, error) {
 	body, err := policyBody(doc)
 	if err != nil {
 		return wire.Version{}, fmt.Errorf("policy: %w", err)
@@ -178,7 +187,11 @@ func (s *Store) ApplyPolicy(ctx context.Context, systemID string, doc []byte) (w
 		if err != nil {
 			return err
 		}
+		if when != nil && *when != d.newest {
+			return ErrVersion
+		}
 		v = d.next()
+		detail(ctx, "panel %s policy %d/%d", systemID, v.Epoch, v.Revision)
 		return t.writeDocument(ctx, systemID, policyDocument, v, body)
 	})
 	if err != nil {
@@ -187,7 +200,8 @@ func (s *Store) ApplyPolicy(ctx context.Context, systemID string, doc []byte) (w
 	return v, nil
 }
 
-// policyBody checks that a policy is one JSON object, and takes its version out.
+// policyBody checks that a policy can be read, and takes its version out. Whether
+// it fits a panel is what that one says.
 func policyBody(doc []byte) ([]byte, error) {
 	if len(doc) > MaxDocument {
 		return nil, fmt.Errorf("has %d bytes, more than %d", len(doc), MaxDocument)
@@ -205,10 +219,18 @@ func policyBody(doc []byte) ([]byte, error) {
 		}
 	}
 	body, err := json.Marshal(members)
-	if err == nil && len(body) > MaxDocument {
-		err = fmt.Errorf("has %d bytes, more than %d", len(body), MaxDocument)
+	if err != nil {
+		return nil, err
 	}
-	return body, err
+	if len(body) > MaxDocument {
+		return nil, fmt.Errorf("has %d bytes, more than %d", len(body), MaxDocument)
+	}
+	// What every panel would refuse is refused here.
+	members["epoch"], members["revision"] = json.RawMessage("1"), json.RawMessage("1")
+	if _, err := wire.DecodePolicy(wire.Encode(members)); err != nil {
+		return nil, err
+	}
+	return body, nil
 }
 
 // ModesInfo is a panel's door modes as operators see them.
@@ -251,41 +273,49 @@ const ModeScheduled = "Scheduled"
 // modes are those that access.ParseDoorMode knows, and ModeScheduled. Orders
 // whose time is over are left out of what is sent from now on.
 func (s *Store) SetMode(ctx context.Context, systemID, door, mode string, until time.Time) (wire.Version, error) {
-	if mode != ModeScheduled {
-		if _, err := access.ParseDoorMode(mode); err != nil {
-			return wire.Version{}, fmt.Errorf("set door mode: %w, or %s", err, ModeScheduled)
-		}
-	}
 	var v wire.Version
-	err := s.update(ctx, func(t *tx) error {
-		if err := t.checkDoor(ctx, systemID, door); err != nil {
-			return err
-		}
-		m, err := t.modes(ctx, systemID)
-		if err != nil {
-			return err
-		}
-		doors := slices.DeleteFunc(m.Doors, func(o wire.DoorOrder) bool {
-			return o.Door == door || !o.Until.IsZero() && !o.Until.After(t.now)
-		})
-		if mode != ModeScheduled {
-			doors = append(doors, wire.DoorOrder{Door: door, Mode: mode, Until: until.UTC()})
-		}
-		d, err := t.documentState(ctx, systemID, modesDocument)
-		if err != nil {
-			return err
-		}
-		v = d.next()
-		body := wire.Encode(map[string][]wire.DoorOrder{"doors": doors})
-		if _, err := wire.Decode[wire.DoorModes](versioned(v, body)); err != nil {
-			return err
-		}
-		return t.writeDocument(ctx, systemID, modesDocument, v, body)
+	err := s.update(ctx, func(t *tx) (err error) {
+		v, err = t.setMode(ctx, systemID, door, mode, until)
+		return err
 	})
 	if err != nil {
 		return wire.Version{}, fmt.Errorf("set door mode: %w", err)
 	}
 	return v, nil
+}
+
+func (t *tx) setMode(ctx context.Context, system, door, mode string, until time.Time) (wire.Version, error) {
+	if mode != ModeScheduled {
+		if _, err := access.ParseDoorMode(mode); err != nil {
+			return wire.Version{}, fmt.Errorf("%w, or %s", err, ModeScheduled)
+		}
+	}
+	if err := t.checkDoor(ctx, system, door); err != nil {
+		return wire.Version{}, err
+	}
+	m, err := t.modes(ctx, system)
+	if err != nil {
+		return wire.Version{}, err
+	}
+	doors := slices.DeleteFunc(m.Doors, func(o wire.DoorOrder) bool {
+		// All of them is all of them: a door's own order goes before one for all, and
+		// must not keep it out of a lockdown.
+		return o.Door == door || door == wire.AllDoors || !o.Until.IsZero() && !o.Until.After(t.now)
+	})
+	if mode != ModeScheduled {
+		doors = append(doors, wire.DoorOrder{Door: door, Mode: mode, Until: until.UTC()})
+	}
+	d, err := t.documentState(ctx, system, modesDocument)
+	if err != nil {
+		return wire.Version{}, err
+	}
+	v := d.next()
+	body := wire.Encode(map[string][]wire.DoorOrder{"doors": doors})
+	if _, err := wire.Decode[wire.DoorModes](versioned(v, body)); err != nil {
+		return wire.Version{}, err
+	}
+	detail(ctx, "panel %s door %s %s", system, door, mode)
+	return v, t.writeDocument(ctx, system, modesDocument, v, body)
 }
 
 // checkDoor says when a panel that has said which doors it has lacks this one.

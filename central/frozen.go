@@ -177,7 +177,7 @@ func (w *chunkWriter) chunk(ctx context.Context, n int) error {
 	_, _ = w.hash.Write(data)
 	w.f.Bytes += int64(n)
 	if w.f.Bytes > wire.MaxSnapshotBytes {
-		return fmt.Errorf("the snapshot of panel %s has more than %d bytes", w.f.system, wire.MaxSnapshotBytes)
+		return fmt.Errorf("the snapshot of panel %s has more than %d bytes", w.f.system, int64(wire.MaxSnapshotBytes))
 	}
 	w.done = append(w.done, w.s.seal.seal(chunkPlace(w.f.system, w.f.ID, w.f.Chunks), data))
 	w.f.Chunks++

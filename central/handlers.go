@@ -63,6 +63,7 @@ func (a *API) add(ctx context.Context, c *caller, r *http.Request, body []byte) 
 			if err != nil {
 				return nil, err
 			}
+			about(ctx, "access key "+k.ID.String())
 			return answerOf(k), nil
 		})
 		return err

@@ -27,14 +27,18 @@ type API struct {
 	linked  func() bool // whether the link has its broker
 	mux     *http.ServeMux
 	maxTime time.Duration
+	pending time.Duration // how long a request for immediate access waits for votes
+	metrics *Metrics      // nil counts nothing
 }
 
 // APIOptions are what an API works with.
 type APIOptions struct {
-	Log       *slog.Logger // nil discards
-	RateLimit int          // requests a second for each API key; 0 is DefaultRateLimit
-	Wake      func()       // called after a change was committed; nil for none
-	Linked    func() bool  // for /healthz; nil says no
+	Log       *slog.Logger  // nil discards
+	RateLimit int           // requests a second for each API key; 0 is DefaultRateLimit
+	Wake      func()        // called after a change was committed; nil for none
+	Linked    func() bool   // for /healthz; nil says no
+	Pending   time.Duration // how long a request for immediate access waits for its votes; 0 is DefaultPending
+	Metrics   *Metrics      // counts requests; nil for none
 }
 
 // DefaultRateLimit is how many requests a second an API key may send; ten
@@ -51,6 +55,9 @@ func NewAPI(s *Store, o APIOptions) *API {
 	if o.RateLimit <= 0 {
 		o.RateLimit = DefaultRateLimit
 	}
+	if o.Pending <= 0 {
+		o.Pending = DefaultPending
+	}
 	if o.Wake == nil {
 		o.Wake = func() {}
 	}
@@ -59,7 +66,7 @@ func NewAPI(s *Store, o APIOptions) *API {
 	}
 	a := &API{
 		store: s, log: o.Log, limit: newLimiter(o.RateLimit, 10*o.RateLimit), wake: o.Wake, linked: o.Linked,
-		mux: http.NewServeMux(), maxTime: handleTime,
+		mux: http.NewServeMux(), maxTime: handleTime, pending: o.Pending, metrics: o.Metrics,
 	}
 	a.mux.HandleFunc("/v1/accesskeys/add", a.post(a.add))
 	a.mux.HandleFunc("/v1/accesskeys/remove", a.post(a.remove))
@@ -67,6 +74,11 @@ func NewAPI(s *Store, o APIOptions) *API {
 	a.mux.HandleFunc("/v1/accesslevels/list", a.post(a.levels))
 	a.mux.HandleFunc("/v1/events/list", a.post(a.events))
 	a.mux.HandleFunc("/healthz", a.health)
+	a.mux.HandleFunc("/readyz", a.ready)
+	a.routeUsers()
+	a.routeRequests()
+	a.routeGovernance()
+	a.routePanels()
 	a.mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		a.fail(w, problem(http.StatusNotFound, "NotFound", "", "there is no such path"))
 	})
@@ -79,9 +91,14 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rec := &recorder{ResponseWriter: w, status: http.StatusOK}
 	ctx, cancel := context.WithTimeout(r.Context(), a.maxTime)
 	defer cancel()
-	a.mux.ServeHTTP(rec, r.WithContext(ctx))
+	r = r.WithContext(ctx)
+	a.mux.ServeHTTP(rec, r)
+	took := time.Since(began)
+	if a.metrics != nil {
+		a.metrics.observe(r, rec.status, took)
+	}
 	a.log.Info("request", "method", r.Method, "path", shortPath(r.URL.Path), "status", rec.status,
-		"caller", rec.caller, "took", time.Since(began).Round(time.Microsecond))
+		"caller", rec.caller, "took", took.Round(time.Microsecond))
 }
 
 func shortPath(p string) string {
@@ -145,7 +162,7 @@ func (a *API) handle(w http.ResponseWriter, r *http.Request, h handler) (any, er
 	if err != nil {
 		return nil, err
 	}
-	return h(r.Context(), c, r, body)
+	return h(withRequest(r, Actor{ActorIntegration, c.name, c.keyID}), c, r, body)
 }
 
 func (a *API) caller(r *http.Request) (*caller, error) {
@@ -159,11 +176,12 @@ func (a *API) caller(r *http.Request) (*caller, error) {
 // readBody reads a JSON body; none at all is the empty object, for requests
 // whose members are all optional.
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	limit := bodyLimit(r.Context())
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
-		return nil, problem(http.StatusRequestEntityTooLarge, "BodyTooLarge", "", "the body has more than %d bytes", maxBody)
+		return nil, problem(http.StatusRequestEntityTooLarge, "BodyTooLarge", "", "the body has more than %d bytes", limit)
 	case err != nil:
 		return nil, badRequest("InvalidBody", "", "the body ended too early")
 	case len(body) == 0:
@@ -198,9 +216,15 @@ func answer(w http.ResponseWriter, status int, v any) {
 	_, _ = w.Write(append(body, '\n')) // a caller that went away
 }
 
-// fail answers an error: a Problem as it is, anything else as a fault of ours
-// whose text stays in the log.
+// fail answers an error in the words of the access keys API.
 func (a *API) fail(w http.ResponseWriter, err error) {
+	p := a.problemOf(w, err)
+	answer(w, p.Status, map[string]*Problem{"error": p})
+}
+
+// problemOf is what a caller is told of an error: a Problem as it is, anything
+// else as a fault of ours whose text stays in the log.
+func (a *API) problemOf(w http.ResponseWriter, err error) *Problem {
 	var p *Problem
 	if !errors.As(err, &p) {
 		a.log.Error("request not done", "error", err)
@@ -210,23 +234,21 @@ func (a *API) fail(w http.ResponseWriter, err error) {
 			p = problem(http.StatusServiceUnavailable, "Busy", "", "central was too busy; try again")
 		}
 	}
-	answer(w, p.Status, map[string]*Problem{"error": p})
+	return p
 }
 
 func (a *API) health(w http.ResponseWriter, r *http.Request) {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		w.Header().Set("Allow", "GET, HEAD")
-		a.fail(w, problem(http.StatusMethodNotAllowed, "MethodNotAllowed", "", "use GET"))
+	if !a.readOnly(w, r) {
 		return
 	}
-	link := "disconnected"
+	out := healthAnswer{Status: "ok", Database: "ok", Link: "disconnected"}
 	if a.linked() {
-		link = "connected"
+		out.Link = "connected"
 	}
+	status := http.StatusOK
 	if err := a.store.Ping(r.Context()); err != nil {
 		a.log.Error("database does not answer", "error", err)
-		answer(w, http.StatusServiceUnavailable, map[string]string{"status": "unhealthy", "database": "does not answer", "link": link})
-		return
+		out.Status, out.Database, status = "unhealthy", "does not answer", http.StatusServiceUnavailable
 	}
-	answer(w, http.StatusOK, map[string]string{"status": "ok", "database": "ok", "link": link})
+	answer(w, status, out)
 }

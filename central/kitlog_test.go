@@ -91,7 +91,7 @@ func (k *kit) down(t *testing.T, version int64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := goose.NewProvider(dialect, k.store.write, files, goose.WithDisableGlobalRegistry(true))
+	p, err := goose.NewProvider(dialect, k.store.write, files, goose.WithDisableGlobalRegistry(true), goose.WithGoMigrations(auditMigration(dialect)))
 	if err != nil {
 		t.Fatal(err)
 	}

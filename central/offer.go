@@ -40,7 +40,10 @@ func (e *engine) offer(ctx context.Context, p *replica, why string) error {
 			return err
 		}
 	}
-	if !p.want.waits && !p.want.making {
+	if p.want.making {
+		return nil // the panel is judged again when that is ready
+	}
+	if !p.want.waits {
 		e.log.Warn("panel needs a snapshot", "system", p.system, "reason", why, "reported_epoch", r.Epoch, "reported_revision", r.Revision,
 			"log_epoch", p.epoch, "log_revision", p.head)
 	}

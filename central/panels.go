@@ -182,7 +182,10 @@ func (s *Store) allOffline(ctx context.Context) error {
 	return err
 }
 
-// saveReported keeps where a panel stands and why it is sent nothing, if so:
+// errOtherEpoch is a log that an operator began anew meanwhile.
+var errOtherEpoch = errors.New("the log has another epoch by now")
+
+// saveReported, unless the log has another epoch (errOtherEpoch), keeps where a panel stands and why it is sent nothing, if so:
 // that is alarm, found in an epoch of the log, unless an earlier one stands.
 func (s *Store) saveReported(ctx context.Context, system string, epoch uint64, r wire.Reported, alarm string) (string, error) {
 	err := s.update(ctx, func(t *tx) error {
@@ -194,14 +197,20 @@ func (s *Store) saveReported(ctx context.Context, system string, epoch uint64, r
 		if standing != "" && r.Epoch != 0 {
 			alarm = standing
 		}
-		err = t.exec(ctx, `UPDATE panels SET reported_epoch = $1, reported_revision = $2, seen_at = $3,
+		done, err := t.ExecContext(ctx, `UPDATE panels SET reported_epoch = $1, reported_revision = $2, seen_at = $3,
 			alarm_at = CASE WHEN CAST($4 AS TEXT) = '' THEN 0 WHEN alarm = $4 THEN alarm_at ELSE $3 END, alarm = $4, alarm_epoch = $6,
 			unsigned = $7, pin_key_lost = $8, reported_policy_epoch = $9, reported_policy_revision = $10,
 			reported_modes_epoch = $11, reported_modes_revision = $12
-			WHERE system_id = $5`, int64(r.Epoch), int64(r.Revision), t.now.UnixMicro(), alarm, system, int64(epoch), r.Unsigned, r.PINKeyLost,
+			WHERE system_id = $5 AND epoch = $6`, int64(r.Epoch), int64(r.Revision), t.now.UnixMicro(), alarm, system, int64(epoch), r.Unsigned, r.PINKeyLost,
 			int64(r.Policy.Epoch), int64(r.Policy.Revision), int64(r.Modes.Epoch), int64(r.Modes.Revision))
-		if err != nil || alarm != "" {
+		if err != nil {
 			return err
+		}
+		if n, err := done.RowsAffected(); err != nil || n == 0 {
+			return errors.Join(err, errOtherEpoch)
+		}
+		if alarm != "" {
+			return nil
 		}
 		return t.lacksStatuses(ctx, system, r.Statuses)
 	})

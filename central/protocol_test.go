@@ -92,22 +92,22 @@ func TestDocuments(t *testing.T) {
 		r.panel("p1", 6, level(1))
 		h := r.head("p1")
 		v1 := wire.Version{Epoch: h.epoch, Revision: 1}
-		for _, bad := range []string{``, `[]`, `{}`, `{"a":1,"a":2}`, `{"a":1,"A":2}`, `nonsense`, `{"Epoch":1}`, `{"a":"` + strings.Repeat("x", MaxDocument) + `"}`} {
+		for _, bad := range []string{``, `[]`, `{}`, `{"a":1,"a":2}`, `{"a":1,"A":2}`, `nonsense`, `{"Epoch":1}`, `{"access_levels":[],"rulse":{}}`, `{"a":"` + strings.Repeat("x", MaxDocument) + `"}`} {
 			if _, err := r.store.ApplyPolicy(t.Context(), "p1", []byte(bad)); err == nil {
 				t.Errorf("policy %.20s: no error", bad)
 			}
 		}
-		if _, err := r.store.ApplyPolicy(t.Context(), "p9", []byte(`{"a":1}`)); !errors.Is(err, ErrNotFound) {
+		if _, err := r.store.ApplyPolicy(t.Context(), "p9", []byte(`{"access_levels":[]}`)); !errors.Is(err, ErrNotFound) {
 			t.Errorf("unknown panel: got %v", err)
 		}
-		if v, err := r.store.ApplyPolicy(t.Context(), "p1", []byte(`{"revision":99,"levels":["secret"]}`)); err != nil || v != v1 {
+		if v, err := r.store.ApplyPolicy(t.Context(), "p1", []byte(`{"revision":99,"access_levels":[]}`)); err != nil || v != v1 {
 			t.Errorf("got version %+v, %v; want %+v", v, err, v1)
 		}
 		p := newFakePanel(r, "p1")
 		r.tick()
 		p.connect()
 		policies := r.take("p1", wire.TopicPolicy)
-		want := fmt.Sprintf(`{"epoch":%d,"revision":1,"levels":["secret"]}`, h.epoch)
+		want := fmt.Sprintf(`{"epoch":%d,"revision":1,"access_levels":[]}`, h.epoch)
 		if len(policies) != 1 || string(policies[0]) != want {
 			t.Errorf("on state: got %s, want %s", policies, want)
 		}
@@ -124,7 +124,7 @@ func TestDocuments(t *testing.T) {
 		r.clock.pass(time.Hour)
 		none("the panel has said what is wrong with it")
 		info, err := r.store.Policy(t.Context(), "p1")
-		if err != nil || info.Version != v1 || info.Status == nil || info.Status.Faults[0].Path != "ab" || string(info.Policy) != `{"levels":["secret"]}` {
+		if err != nil || info.Version != v1 || info.Status == nil || info.Status.Faults[0].Path != "ab" || string(info.Policy) != `{"access_levels":[]}` {
 			t.Errorf("got %+v, %v", info, err)
 		}
 		p.policy = v1

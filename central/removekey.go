@@ -59,6 +59,7 @@ func (t *tx) removeKey(ctx context.Context, c *caller, id access.ID, ident acces
 	if !ident.IsZero() && !sameKey(k.Identification, ident) {
 		return notFound("key", "access key") // it only shares a part
 	}
+	about(ctx, "access key "+k.ID.String())
 	k.removed = t.now
 	if err := t.tellAll(ctx, k); err != nil {
 		return err

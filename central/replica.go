@@ -301,9 +301,10 @@ func (e *engine) onState(ctx context.Context, p *replica, st wire.State, retaine
 	}
 	if came {
 		p.came = e.now()
-		if err := e.standsAt(ctx, p); err != nil {
-			return err
-		}
+	}
+	// Each state is answered: a panel that hears nothing takes central for away.
+	if err := e.standsAt(ctx, p); err != nil {
+		return err
 	}
 	// The broker may have lost what it kept for the panel.
 	p.manifest.now(e.now())
@@ -377,6 +378,10 @@ func (e *engine) compare(ctx context.Context, p *replica) error {
 		v.alarm = alarmAgain
 	}
 	alarm, err := e.store.saveReported(ctx, p.system, p.epoch, r, v.alarm)
+	if errors.Is(err, errOtherEpoch) {
+		e.generation = -1 // what was judged is of the log before
+		return e.refresh(ctx)
+	}
 	if err != nil {
 		return fmt.Errorf("store reported position: %w", err)
 	}

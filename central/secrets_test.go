@@ -49,7 +49,7 @@ func TestSecretsAtRest(t *testing.T) {
 	if sent := r.take("p1", wire.ChunkTopic(snapshot.ID, 0)); len(sent) != 1 || !bytes.Contains(sent[0], []byte(code)) {
 		t.Error("the panel did not get the snapshot")
 	}
-	if _, err := k.store.ApplyPolicy(t.Context(), "p1", []byte(`{"common_code":"`+common+`"}`)); err != nil {
+	if _, err := k.store.ApplyPolicy(t.Context(), "p1", []byte(`{"access_levels":[],"schedules":[{"id":"`+common+`"}]}`)); err != nil {
 		t.Fatal(err)
 	}
 	k.post(http.StatusNoContent, "/v1/accesskeys/remove", fmt.Sprintf(`{"key":{"identification":%q,"type":"code"}}`, code))

@@ -14,8 +14,9 @@ import (
 
 // Addresses are where a server can be reached.
 type Addresses struct {
-	HTTP   string // host:port
-	Broker string // host:port of the embedded broker, "" without one
+	HTTP    string // host:port
+	Broker  string // host:port of the embedded broker, "" without one
+	Metrics string // host:port of /metrics, "" when they are off
 }
 
 const (
@@ -63,23 +64,53 @@ func Serve(ctx context.Context, c Config, log *slog.Logger, ready func(Addresses
 	at.HTTP = listener.Addr().String()
 	link.Log = log.With("part", "link")
 	l := NewLink(store, link)
-	api := NewAPI(store, APIOptions{Log: log.With("part", "http"), RateLimit: c.RateLimit, Wake: l.Wake, Linked: l.Connected})
+	metrics, metricsListener, err := c.metrics(store, l.Connected)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	api := NewAPI(store, APIOptions{Log: log.With("part", "http"), RateLimit: c.RateLimit, Wake: l.Wake, Linked: l.Connected, Pending: c.pending(), Metrics: metrics})
 
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return l.Run(ctx) })
 	g.Go(func() error { return store.runPurge(ctx) })
-	g.Go(func() error { return serveHTTP(ctx, listener, api, log) })
-	log.Info("serving", "http", at.HTTP, "broker", at.Broker)
+	g.Go(func() error { return store.runRequests(ctx, l.Wake) })
+	g.Go(func() error { return serveHTTP(ctx, listener, api, defaultTimes(), log) })
+	if metrics != nil {
+		at.Metrics = metricsListener.Addr().String()
+		g.Go(func() error { return serveHTTP(ctx, metricsListener, metrics, defaultTimes(), log) })
+	}
+	log.Info("serving", "http", at.HTTP, "broker", at.Broker, "metrics", at.Metrics)
 	if ready != nil {
 		ready(at) // connections are taken from when it listened
 	}
 	return g.Wait()
 }
 
-func serveHTTP(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger) error {
+// metrics makes the metrics and their listener, if they are on.
+func (c Config) metrics(s *Store, linked func() bool) (*Metrics, net.Listener, error) {
+	if c.MetricsListen == "" {
+		return nil, nil, nil
+	}
+	l, err := net.Listen("tcp", c.MetricsListen)
+	if err != nil {
+		return nil, nil, fmt.Errorf("listen for metrics: %w", err)
+	}
+	return NewMetrics(s, linked), l, nil
+}
+
+// httpTimes bound how long a slow client holds a connection.
+type httpTimes struct {
+	header, read, write, idle time.Duration
+}
+
+func defaultTimes() httpTimes {
+	return httpTimes{header: 5 * time.Second, read: 15 * time.Second, write: 30 * time.Second, idle: time.Minute}
+}
+
+func serveHTTP(ctx context.Context, l net.Listener, h http.Handler, o httpTimes, log *slog.Logger) error {
 	s := &http.Server{
 		Handler: h, MaxHeaderBytes: 16 << 10,
-		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute,
+		ReadHeaderTimeout: o.header, ReadTimeout: o.read, WriteTimeout: o.write, IdleTimeout: o.idle,
 		ErrorLog: slog.NewLogLogger(log.With("part", "http").Handler(), slog.LevelDebug),
 	}
 	var served error

@@ -840,7 +840,7 @@ func TestResync(t *testing.T) {
 		r.tick()
 		p.settle()
 		claims := map[access.ID]uint64{a: p.keys[a].Claim, b: p.keys[b].Claim}
-		if _, err := r.store.ApplyPolicy(t.Context(), "p1", []byte(`{"a":1}`)); err != nil {
+		if _, err := r.store.ApplyPolicy(t.Context(), "p1", []byte(`{"access_levels":[]}`)); err != nil {
 			t.Fatal(err)
 		}
 		// The panel has seen more than central, which was restored.

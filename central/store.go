@@ -172,20 +172,24 @@ func (s *Store) migrate(ctx context.Context, dialect goose.Dialect) error {
 	if err != nil {
 		return fmt.Errorf("find migrations: %w", err)
 	}
-	p, err := goose.NewProvider(dialect, s.write, files, goose.WithDisableGlobalRegistry(true), goose.WithSlog(slog.New(slog.DiscardHandler)))
+	p, err := goose.NewProvider(dialect, s.write, files, goose.WithDisableGlobalRegistry(true), goose.WithGoMigrations(auditMigration(dialect)), goose.WithSlog(slog.New(slog.DiscardHandler)))
 	if err != nil {
 		return fmt.Errorf("prepare migrations: %w", err)
 	}
-	have, err := p.GetDBVersion(ctx)
+	have, err := s.version(ctx, dialect)
 	if err != nil {
 		return fmt.Errorf("read the database's version: %w", err)
 	}
 	sources := p.ListSources()
-	if newest := sources[len(sources)-1].Version; have > newest {
+	newest := sources[len(sources)-1].Version
+	switch {
+	case have == newest:
+		return nil // a role that may not change tables can do that much
+	case have > newest:
 		return fmt.Errorf("the database has version %d, this program knows up to %d: install a newer postern-central", have, newest)
 	}
 	if _, err := p.Up(ctx); err != nil {
-		return fmt.Errorf("bring tables up to date: %w", err)
+		return behind(have, newest, err)
 	}
 	return nil
 }
@@ -207,12 +211,18 @@ func (s *Store) update(ctx context.Context, fn func(*tx) error) error {
 	if _, err := t.ExecContext(ctx, "UPDATE counters SET value = value + 1 WHERE name = 'writer'"); err != nil {
 		return fmt.Errorf("lock for writing: %w", err)
 	}
-	if err := fn(&tx{Tx: t, s: s, now: s.now()}); err != nil {
+	in := &tx{Tx: t, s: s, now: s.now()}
+	if err := fn(in); err != nil {
+		return err
+	}
+	committed, err := in.writeDeed(ctx)
+	if err != nil {
 		return err
 	}
 	if err := t.Commit(); err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
+	committed()
 	return nil
 }
 

@@ -284,7 +284,8 @@ func (k *kit) dump() string {
 		"integrations", "panels", "panel_boots", "losses", "panel_levels", "persons", "keys", "key_levels",
 		"key_parts", "code_forms", "panel_keys", "panel_log", "results", "events", "idempotency",
 		"documents", "snapshots", "snapshot_chunks", "snapshot_parts", "commands",
-		"(SELECT * FROM counters WHERE name <> 'writer') c",
+		"users", "user_cards", "user_tokens", "level_rules", "level_approvers", "exclusions", "access_requests", "access_request_votes",
+		"(SELECT * FROM counters WHERE name NOT IN ('writer', 'audit_sequence')) c",
 	} {
 		rows, err := k.store.read.QueryContext(context.Background(), "SELECT * FROM "+table+" ORDER BY 1, 2")
 		if err != nil {

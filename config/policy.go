@@ -134,7 +134,7 @@ type Rules struct {
 	// Duress takes a PIN whose last digit is one higher as right, and tells central
 	// and nobody else; default false. Guessing a PIN then takes half as long.
 	Duress bool `toml:"duress"`
-	// StaleAfter is how long central may be away, 1m to 8784h, before keys with the
+	// StaleAfter is how long central may be away, 15m to 8784h, before keys with the
 	// option needs_central are denied; default 0, for ever.
 	StaleAfter time.Duration `toml:"stale_after"`
 }

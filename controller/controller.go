@@ -300,11 +300,19 @@ func (c *Controller) Unlock(ctx context.Context, id string) error {
 	if !ok {
 		return fmt.Errorf("%w: %q", ErrNoDoor, id)
 	}
+	if c.policy.Load().Interlocked(id) != nil {
+		// As with cards: of doors that exclude each other one is decided on at a time.
+		if !c.granting.TryLock() {
+			return fmt.Errorf("%w: another door of the same interlock is being decided on; try again", ErrRefused)
+		}
+		defer c.granting.Unlock()
+	}
 	if other := c.interlocked(id); other != "" {
 		return fmt.Errorf("%w: door %q, of the same interlock, is open or released", ErrRefused, other)
 	}
 	answer := make(chan error, 1)
-	if !d.send(doorMessage{unlock: answer}) {
+	c.reserve(id)
+	if !d.send(doorMessage{unlock: answer, ctx: ctx}) {
 		return fmt.Errorf("%w: the door is not answering", ErrRefused)
 	}
 	select {

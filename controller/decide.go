@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"postern/access"
@@ -42,7 +43,7 @@ func (p *point) decide(ctx context.Context, ap *access.AccessPoint, credentials 
 		p.storeFault(ap, credentials, err)
 		return access.Decision{}
 	}
-	q.PIN = pin
+	q.PIN, q.Place = pin, p.placeBefore(credentials, q.Place)
 	d, trace := access.Explain(q)
 	p.pair.Store(&d.Pair)
 	if d.WantPIN {
@@ -53,6 +54,7 @@ func (p *point) decide(ctx context.Context, ap *access.AccessPoint, credentials 
 		return d
 	}
 	if d.Granted() {
+		p.last = lastCard{credentials, p.c.mono(), q.Place}
 		p.granted(ctx, ap, credentials, d, trace)
 	} else {
 		p.denied(ctx, ap, credentials, d, trace)
@@ -60,10 +62,20 @@ func (p *point) decide(ctx context.Context, ap *access.AccessPoint, credentials 
 	return d
 }
 
+// placeBefore gives where the holder of a card that is held to the reader was
+// before its first grant: for anti-passback it counts once.
+func (p *point) placeBefore(credentials []access.Credential, now access.Place) access.Place {
+	if !slices.Equal(p.last.credentials, credentials) || p.c.mono()-p.last.seen >= repeatWithin {
+		return now
+	}
+	p.last.seen = p.c.mono()
+	return p.last.place
+}
+
 func (p *point) granted(ctx context.Context, ap *access.AccessPoint, credentials []access.Credential, d access.Decision, trace access.Trace) {
 	if door := p.c.doors[ap.Door]; door != nil {
 		p.c.reserve(ap.Door)
-		door.grant(grant{extended: d.Extended, going: p.c.going(ap, d)})
+		door.grant(grant{extended: d.Extended, at: p.c.mono(), going: p.c.going(ap, d)})
 	}
 	p.journal(ap, credentials, d, trace)
 	p.tell(ap, d)

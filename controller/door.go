@@ -19,6 +19,7 @@ type doorMessage struct {
 	grant  *grant
 	times  *access.DoorTimes
 	unlock chan error
+	ctx    context.Context // of unlock, which is not done after its end
 	ping   chan struct{}
 }
 
@@ -40,6 +41,7 @@ type door struct {
 // grant is a release for a key, and who goes through when it is taken up.
 type grant struct {
 	extended bool
+	at       time.Duration
 	going    []movement
 }
 
@@ -134,18 +136,28 @@ func (d *door) handle(m doorMessage, timer *time.Timer) {
 		d.apply(d.state.Step(d.c.mono(), *m.input), timer)
 		d.cause = cause{}
 	case m.grant != nil:
-		// Nobody can be seen to go through a door without a contact, nor one that
-		// stands open.
-		if d.w.Contact == nil || d.state.Open() {
+		now := d.c.mono()
+		if now-m.grant.at > maxAge {
+			d.c.opts.Log.Warn("grant dropped: the door was held up for too long", "door", d.w.ID)
+			return
+		}
+		switch mode := d.state.Mode(now); {
+		case mode == access.LockedDown || mode == access.Blocked: // it lost the race
+		case d.w.Contact == nil || d.state.Open() || d.state.Physical() == access.PhysicalFault:
+			// Nobody can be seen to go through.
 			d.c.move(m.grant.going)
-		} else {
+		default:
 			d.going = append(d.going, m.grant.going...)
 		}
-		d.apply(d.state.Step(d.c.mono(), access.DoorInput{Kind: access.DoorGrant, Extended: m.grant.extended}), timer)
+		d.apply(d.state.Step(now, access.DoorInput{Kind: access.DoorGrant, Extended: m.grant.extended}), timer)
 	case m.times != nil:
 		d.state.SetTimes(*m.times)
 		d.apply(d.state.Step(d.c.mono(), access.DoorInput{}), timer)
 	case m.unlock != nil:
+		if err := m.ctx.Err(); err != nil {
+			m.unlock <- err
+			return
+		}
 		m.unlock <- d.unlock(timer)
 	case m.ping != nil:
 		m.ping <- struct{}{}
@@ -183,7 +195,7 @@ func (d *door) apply(out access.DoorOutput, timer *time.Timer) {
 		}
 		d.c.Note(e)
 		switch t {
-		case access.AccessTaken:
+		case access.AccessTaken, access.ContactFault: // with a fault nobody can be seen any more
 			d.c.move(d.going)
 			d.going = nil
 		case access.AccessNotTaken:

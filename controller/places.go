@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"postern/access"
@@ -116,6 +117,9 @@ func (c *Controller) Forgive(ctx context.Context, who access.ID) (int, error) {
 	if err := c.loadPeople(); err != nil {
 		return 0, err
 	}
+	c.mu.Lock() // movements that are not kept yet must not be kept after this
+	c.moves = slices.DeleteFunc(slices.Clone(c.moves), func(m movement) bool { return who.IsZero() || m.who == who })
+	c.mu.Unlock()
 	if err := c.opts.Store.SetPlace(ctx, who, access.Place{}); err != nil {
 		return 0, fmt.Errorf("forget places: %w", err)
 	}
@@ -164,7 +168,9 @@ func (c *Controller) keepPlaces(ctx context.Context) error {
 				continue
 			}
 			c.mu.Lock()
-			c.moves = c.moves[1:]
+			if len(c.moves) > 0 && c.moves[0] == m {
+				c.moves = c.moves[1:]
+			}
 			c.mu.Unlock()
 		}
 	}

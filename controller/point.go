@@ -30,6 +30,7 @@ type point struct {
 	frames chan seen
 	entry  *wiegand.Entry
 	card   *cardEntry                  // a card that waits for its PIN
+	last   lastCard                    // that was granted
 	pair   atomic.Pointer[access.Pair] // never nil
 
 	lastBad time.Duration
@@ -61,6 +62,14 @@ type cardEntry struct {
 	credentials []access.Credential
 	seen        time.Duration // last
 	until       time.Duration
+}
+
+// lastCard is a card that was granted, when it was last seen, and where its holder
+// was before.
+type lastCard struct {
+	credentials []access.Credential
+	seen        time.Duration
+	place       access.Place
 }
 
 func newPoint(c *Controller, w ReaderWiring) *point {

@@ -61,7 +61,7 @@ func TestNoStartReleasesUnderALockdown(t *testing.T) {
 					t.Errorf("the door is %s after %d releases, want %s after %d", s.Mode, lock.count(), c.want, c.times)
 				}
 				cancel()
-				<-done
+				_ = <-done // of the cancellation
 			})
 		})
 	}
@@ -116,5 +116,26 @@ func TestFirstCardEndsWithItsOpening(t *testing.T) {
 		b.mode("front", access.Locked)
 		b.badge(b.front, cardB)
 		b.mode("front", access.Unlocked)
+	})
+}
+
+// A card that is held to a reader is read again and again: for anti-passback that
+// is one time, also where nobody can be seen to go through.
+func TestPassbackCountsAHeldCardOnce(t *testing.T) {
+	run(t, func(b *bench) {
+		b.give(cardA, keyA, "")
+		b.rule(func(p *access.Policy) {
+			p.Areas = []access.Area{{ID: "inside", Passback: access.PassbackHard}}
+			p.Points[1].Mode, p.Points[1].To = access.ModeCard, "inside"
+		})
+		b.obs.take()
+		for range 4 {
+			b.badge(b.lab, cardA)
+			b.pass(repeatWithin - time.Millisecond)
+		}
+		b.types("held", access.GrantedCard, access.GrantedCard, access.GrantedCard, access.GrantedCard)
+		b.pass(time.Millisecond)
+		b.badge(b.lab, cardA)
+		b.want("again", told{access.Denied, access.ReasonPassback, "lab", keyA, "0001234567890"})
 	})
 }

@@ -53,15 +53,19 @@ func (c *Controller) wishes(ctx context.Context) error {
 		case <-c.poked:
 		case <-timer.C:
 		}
-		if left := hearFirst - time.Since(began); left > 0 && !c.heardLockdowns() {
-			timer.Reset(left)
-			continue
-		}
+		left := hearFirst - time.Since(began)
+		unheard := left > 0 && !c.heardLockdowns()
 		clock := c.opts.Clock()
 		wait := lookAgain
+		if unheard {
+			wait = left
+		}
 		for id, d := range c.doors {
 			c.endFirst(id, clock)
 			w := c.wish(id, clock)
+			if unheard && (!w.ordered || w.order != access.LockedDown && w.order != access.Blocked) {
+				continue // what locks waits for nothing
+			}
 			if d.become(last[id], w, c.endOf(last[id], clock)) {
 				last[id] = w
 			} else {

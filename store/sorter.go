@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"container/heap"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -75,8 +76,8 @@ func (s *sorter) spill() error {
 	var head []byte
 	for _, r := range s.rows {
 		head = appendUvarints(head[:0], uint64(r.key-r.at), uint64(r.end-r.key))
-		s.w.Write(head)
-		s.w.Write(s.arena[r.at:r.end])
+		_, _ = s.w.Write(head)
+		_, _ = s.w.Write(s.arena[r.at:r.end])
 		s.size += int64(len(head) + r.end - r.at)
 	}
 	if err := s.w.Flush(); err != nil { // of any write before, too
@@ -147,7 +148,7 @@ type sortRun struct {
 
 func (r *sortRun) next() (bool, error) {
 	key, err := binary.ReadUvarint(r.r)
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return false, nil
 	}
 	value, err2 := binary.ReadUvarint(r.r)

@@ -34,7 +34,8 @@ func (s *session) policy(ctx context.Context, m mqtt.Message, payload []byte) bo
 	return true
 }
 
-// modes hands door modes on.
+// modes hands door modes on, past a policy that takes its time: a lockdown must not
+// wait for that.
 func (s *session) modes(ctx context.Context, m mqtt.Message, payload []byte) bool {
 	site := s.c.o.Site
 	if site == nil {
@@ -46,7 +47,7 @@ func (s *session) modes(ctx context.Context, m mqtt.Message, payload []byte) boo
 		s.c.bad(string(wire.TopicModes), err)
 		return false
 	}
-	s.put(ctx, &s.lanes.documents, task{m: m, begin: func() work {
+	s.put(ctx, &s.lanes.modes, task{m: m, begin: func() work {
 		return func(ctx context.Context) func() {
 			err := site.Modes(ctx, modes)
 			return func() {

@@ -36,10 +36,10 @@ type finished struct {
 
 // lanes of a session.
 type lanes struct {
-	changes, acks, snapshot, documents, commands lane
+	changes, acks, snapshot, documents, modes, commands lane
 }
 
-const numLanes = 5
+const numLanes = 6
 
 // put queues a task. Its message counts as queued until the task is done.
 func (s *session) put(ctx context.Context, l *lane, t task) {

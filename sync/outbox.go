@@ -21,12 +21,13 @@ type outbox struct {
 	s     *session
 	name  string
 	topic wire.Topic
-	next  func(after uint64) (payload []byte, last uint64, ok bool, err error)
+	next  func(after uint64) (payload []byte, boot access.ID, last uint64, ok bool, err error)
 	held  func() (oldest uint64, ok bool, err error)
 	ack   func(ctx context.Context, boot access.ID, seq uint64) error
 
 	more     bool      // rows may lie after the cursor
 	cursor   uint64    // last row sent
+	boot     access.ID // that wrote it
 	sent     []uint64  // last row of each batch that is not confirmed
 	oldest   uint64    // oldest row held at the last look
 	resendAt time.Time // when the cursor goes back; zero while nothing is out
@@ -36,12 +37,12 @@ func newStatuses(s *session) outbox {
 	r := s.c.o.Replica
 	return outbox{
 		s: s, name: "statuses", topic: wire.TopicStatus, more: true, ack: r.AckStatus,
-		next: func(after uint64) ([]byte, uint64, bool, error) {
+		next: func(after uint64) ([]byte, access.ID, uint64, bool, error) {
 			row, ok, err := r.NextStatus(after)
 			if err != nil || !ok {
-				return nil, 0, false, err
+				return nil, access.ID{}, 0, false, err
 			}
-			return encodeStatus(row), row.Seq, true, nil
+			return encodeStatus(row), row.BootID, row.Seq, true, nil
 		},
 		held: func() (uint64, bool, error) {
 			row, ok, err := r.NextStatus(0)
@@ -58,13 +59,13 @@ func newEvents(s *session) outbox {
 	}
 	return outbox{
 		s: s, name: "events", topic: wire.TopicEvents, more: true, ack: r.AckEvents,
-		next: func(after uint64) ([]byte, uint64, bool, error) {
+		next: func(after uint64) ([]byte, access.ID, uint64, bool, error) {
 			run, ok, err := first(after, wire.MaxEntries)
 			if err != nil || !ok {
-				return nil, 0, false, err
+				return nil, access.ID{}, 0, false, err
 			}
 			payload, last := encodeEvents(run)
-			return payload, last, true, nil
+			return payload, run.BootID, last, true, nil
 		},
 		held: func() (uint64, bool, error) {
 			run, ok, err := first(0, 1)
@@ -85,7 +86,7 @@ func (o *outbox) pump(now time.Time) error {
 		o.cursor, o.sent, o.more = 0, nil, true
 	}
 	for o.more && len(o.sent) < window && len(s.flight) < maxInFlight {
-		payload, last, ok, err := o.next(o.cursor)
+		payload, boot, last, ok, err := o.next(o.cursor)
 		if err == nil && ok && last <= o.cursor {
 			err = fmt.Errorf("row %d follows row %d", last, o.cursor)
 		}
@@ -98,10 +99,16 @@ func (o *outbox) pump(now time.Time) error {
 			o.more = false
 			return nil
 		}
+		if len(o.sent) > 0 && boot != o.boot {
+			// Central takes the first row of another boot only when the panel says
+			// that it holds none before it.
+			o.more = false // until those are confirmed
+			return nil
+		}
 		if err := s.publish(o.topic, payload); err != nil {
 			return err
 		}
-		o.cursor, o.sent = last, append(o.sent, last)
+		o.cursor, o.boot, o.sent = last, boot, append(o.sent, last)
 		if o.resendAt.IsZero() {
 			o.resendAt = now.Add(s.c.o.ResendAfter)
 		}

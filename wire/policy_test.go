@@ -18,7 +18,8 @@ func site(t testing.TB) *access.Policy {
 	p := &access.Policy{
 		Codes: access.CodePolicy{Enabled: true, Size: 4},
 		Doors: []access.DoorPolicy{
-			{ID: "front", Name: "Front door", Times: access.DefaultDoorTimes()}, {ID: "lab", Times: access.DefaultDoorTimes()},
+			{ID: "front", Name: "Front door", Times: access.DefaultDoorTimes()},
+			{ID: "lab", Times: access.DefaultDoorTimes()},
 			{ID: "side", Times: access.DefaultDoorTimes()},
 		},
 		Points: []access.AccessPoint{
@@ -246,4 +247,3 @@ func FuzzDecodePolicy(f *testing.F) {
 		p.Schedule("always").Open(time.Unix(0, 0), p.Location)
 	})
 }
-

@@ -54,7 +54,7 @@ func (o *options) print(w io.Writer, v any, table func(io.Writer)) error {
 }
 
 func newKeys(o *options) *cobra.Command {
-	return group("keys", "API keys of integrations", newKeysCreate(o), newKeysList(o), newKeysRevoke(o))
+	return group("keys", "API keys of integrations, and their access keys", newKeysCreate(o), newKeysList(o), newKeysRevoke(o), newKeysReplace(o), newKeysAdopt(o))
 }
 
 func newKeysCreate(o *options) *cobra.Command {

@@ -46,7 +46,35 @@ func newPolicy(o *options) *cobra.Command {
 			})
 		},
 	}
-	return group("policy", "Policies of panels", get, apply)
+	check := &cobra.Command{
+		Use: "check SYSTEM_ID [FILE]", Short: "Say everything that is wrong with a policy for a panel, and change nothing",
+		Args: rangeArgs(1, 2, "SYSTEM_ID", "FILE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			doc, err := readDocument(cmd, args[1:])
+			if err != nil {
+				return err
+			}
+			return o.open(cmd.Context(), func(s *central.Store) error {
+				c, err := s.CheckPolicy(cmd.Context(), args[0], doc)
+				if err != nil {
+					return err
+				}
+				err = o.print(cmd.OutOrStdout(), c, func(w io.Writer) {
+					for _, f := range c.Faults {
+						fmt.Fprintf(w, "%s: %s\n", dash(f.Path), f.Message)
+					}
+					if !c.Complete {
+						fmt.Fprintln(cmd.ErrOrStderr(), "note: the panel has not said yet which doors and access points it has")
+					}
+				})
+				if err == nil && len(c.Faults) > 0 {
+					err = fmt.Errorf("the policy has %d fault(s)", len(c.Faults))
+				}
+				return err
+			})
+		},
+	}
+	return group("policy", "Policies of panels", get, check, apply)
 }
 
 // printPolicy prints the document alone to stdout, so that it can be changed and
@@ -136,7 +164,32 @@ func newModes(o *options) *cobra.Command {
 		},
 	}
 	setMode.Flags().StringVar(&until, "until", "", "`when` it ends: a time such as 2030-01-01T00:00:00Z, or a duration such as 2h (default never)")
-	return group("modes", "Door modes", get, setMode)
+	var siteUntil string
+	var systems []string
+	site := &cobra.Command{
+		Use: "site MODE", Short: "Set the mode of all doors of all panels at once, LockedDown for a lockdown, Scheduled to end it",
+		Args: exactArgs("MODE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			end, err := parseUntil("--until", siteUntil, time.Now())
+			if err != nil {
+				return usageError{err}
+			}
+			return o.open(cmd.Context(), func(s *central.Store) error {
+				set, err := s.SetSiteMode(cmd.Context(), systems, args[0], end)
+				if err != nil {
+					return err
+				}
+				return o.print(cmd.OutOrStdout(), set, func(w io.Writer) {
+					for _, p := range set {
+						fmt.Fprintf(w, "%s\t%s\n", p.SystemID, versionOf(p.Version))
+					}
+				})
+			})
+		},
+	}
+	site.Flags().StringVar(&siteUntil, "until", "", "`when` it ends: a time such as 2030-01-01T00:00:00Z, or a duration such as 2h (default never)")
+	site.Flags().StringSliceVar(&systems, "systems", nil, "only these panels, comma between")
+	return group("modes", "Door modes", get, setMode, site)
 }
 
 func newCommand(o *options) *cobra.Command {

@@ -2,6 +2,7 @@
 //
 //	postern-central serve --config /etc/postern/central.toml
 //	postern-central keys create --integration reception
+//	postern-central users add 'Ann Lee' --role approver
 //	postern-central panels add abc123-001
 //	postern-central modes set abc123-001 '*' LockedDown
 //	postern-central command unlock abc123-001 front
@@ -82,12 +83,13 @@ type options struct {
 func newRoot() *cobra.Command {
 	var o options
 	root := &cobra.Command{
-		Use:           "postern-central",
-		Short:         "Postern's central server and its administration",
-		Version:       versionText(),
-		SilenceUsage:  true,
-		SilenceErrors: true,
-		Args:          noArgs,
+		Use:              "postern-central",
+		Short:            "Postern's central server and its administration",
+		Version:          versionText(),
+		SilenceUsage:     true,
+		SilenceErrors:    true,
+		Args:             noArgs,
+		PersistentPreRun: trail,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_ = cmd.Help()
 			return usageError{errors.New("name a command")}
@@ -105,8 +107,8 @@ func newRoot() *cobra.Command {
 	f.StringVar(&o.signing, "signing-key-file", "", "`file` of the keys that sign what goes to panels, over the configuration's")
 	f.StringVar(&o.logLevel, "log-level", "", "debug, info, warn or error, over the configuration's")
 	f.BoolVar(&o.json, "json", false, "print data as JSON")
-	root.AddCommand(newServe(&o), newKeys(&o), newPanels(&o), newLevels(&o),
-		newPolicy(&o), newModes(&o), newCommand(&o), newSigning(&o))
+	root.AddCommand(newServe(&o), newCheck(&o), newKeys(&o), newUsers(&o), newPanels(&o), newLevels(&o),
+		newPolicy(&o), newModes(&o), newCommand(&o), newSigning(&o), newAudit(&o), newImport(&o), newBackup(&o), newMigrate(&o))
 	return root
 }
 
@@ -118,6 +120,9 @@ func (o *options) load() (central.Config, error) {
 		if c, err = central.LoadConfig(o.config); err != nil {
 			return c, usageError{err}
 		}
+	}
+	if err := c.Override(os.Environ()); err != nil {
+		return c, usageError{err}
 	}
 	set(&c.Database, o.database)
 	set(&c.SecretKeyFile, o.secretKey)

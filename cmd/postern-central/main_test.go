@@ -37,7 +37,7 @@ func TestAdministration(t *testing.T) {
 		t.Fatal(err)
 	}
 	policy := filepath.Join(dir, "policy.json")
-	if err := os.WriteFile(policy, []byte(`{"levels":[]}`), 0o600); err != nil {
+	if err := os.WriteFile(policy, []byte(`{"access_levels":[]}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	var id string
@@ -68,8 +68,8 @@ func TestAdministration(t *testing.T) {
 		{"policy apply abc123-001 nowhere.json", 1, `^$`, `nowhere.json`},
 		{"policy apply", 2, `^$`, `SYSTEM_ID`},
 		{"policy apply abc123-001", 1, `^$`, `policy: `}, // nothing comes in
-		{"policy get abc123-001", 0, `"levels": \[\]`, `newest \d+/2, in force on the panel none`},
-		{"policy get abc123-001 --json", 0, `^\{"epoch":\d+,"revision":2,.*"policy":\{"levels":\[\]\}\}\n$`, `^$`},
+		{"policy get abc123-001", 0, `"access_levels": \[\]`, `newest \d+/2, in force on the panel none`},
+		{"policy get abc123-001 --json", 0, `^\{"epoch":\d+,"revision":2,.*"policy":\{"access_levels":\[\]\}\}\n$`, `^$`},
 		{"modes get abc123-001", 0, `^DOOR +MODE +UNTIL\n$`, `newest none`},
 		{"modes set abc123-001 * LockedDown --until 2h", 0, `^\d+/1\n$`, `^$`},
 		{"modes set abc123-001 front Blocked --json", 0, `"revision":2`, `^$`},

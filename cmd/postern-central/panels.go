@@ -88,7 +88,7 @@ func newLevels(o *options) *cobra.Command {
 			})
 		},
 	}
-	return group("levels", "Access levels", list, share, drop, move)
+	return group("levels", "Access levels", list, share, drop, move, newLevelsApprovers(o), newLevelsExclusive(o))
 }
 
 // withLevel opens the database for a command about one access level.

@@ -40,7 +40,7 @@ func newKeys(o *options) *cobra.Command {
 			return o.table(func(w io.Writer) { keyTable(w, k) })
 		},
 	}
-	return group("keys", "The access keys on the panel", list, show)
+	return group("keys", "The access keys on the panel", list, show, newListLocal(o), newAddLocal(o), newRemoveLocal(o))
 }
 
 func (o *options) listKeys(cmd *cobra.Command) error {
@@ -54,24 +54,32 @@ func (o *options) listKeys(cmd *cobra.Command) error {
 		if err != nil {
 			return err
 		}
-		if first && !o.json {
-			if len(keys) == 0 {
-				return o.printf("no keys: central has sent none to this panel yet\n")
-			}
-			if err := o.printf("%-36s  %-9s  %-11s  %-7s  %s\n", "ID", "TYPE", "STATE", "RESULT", "IDENTIFICATION"); err != nil {
-				return err
-			}
+		if first && !o.json && len(keys) == 0 {
+			return o.printf("no keys: central has sent none to this panel yet\n")
 		}
-		for _, k := range keys {
-			if err := o.printKey(k); err != nil {
-				return err
-			}
+		if err := o.printKeys(keys, first); err != nil {
+			return err
 		}
 		if len(keys) < keyPage {
 			return nil
 		}
 		after = keys[len(keys)-1].ID
 	}
+}
+
+// printKeys prints keys, with the heads of their columns first.
+func (o *options) printKeys(keys []api.Key, first bool) error {
+	if first && !o.json {
+		if err := o.printf("%-36s  %-9s  %-11s  %-7s  %s\n", "ID", "TYPE", "STATE", "RESULT", "IDENTIFICATION"); err != nil {
+			return err
+		}
+	}
+	for _, k := range keys {
+		if err := o.printKey(k); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (o *options) printKey(k api.Key) error {

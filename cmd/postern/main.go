@@ -5,6 +5,8 @@
 //	postern watch              reads with their raw bits, doors and events, live
 //	postern keys list
 //	postern unlock front
+//	postern lockdown           every door, until postern lockdown --end
+//	postern explain …          what would come of a card, and why
 //	postern identify front     which of the readers it is
 //	postern output bell on
 //	postern demo               a whole site on this machine, without hardware
@@ -116,7 +118,9 @@ func (o *options) client() (*api.Client, error) {
 
 func newRoot(o *options) *cobra.Command {
 	root := group("postern", "The installer's tool at an access-control panel",
-		newStatus(o), newDoors(o), newWatch(o), newEvents(o), newKeys(o), newUnlock(o), newIdentify(o), newOutput(o), newDecode(o), newSim(o), newDemo(o))
+		newStatus(o), newDoors(o), newWatch(o), newEvents(o), newKeys(o), newUnlock(o), newMode(o), newLockdown(o),
+		newExplain(o), newPolicy(o), newInside(o), newForgive(o), newIdentify(o), newOutput(o), newDecode(o),
+		newDoctor(o), newBackup(o), newRestore(o), newSupportBundle(o), newSim(o), newDemo(o))
 	root.Version = versionText()
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.CompletionOptions.HiddenDefaultCmd = true

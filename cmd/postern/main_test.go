@@ -100,7 +100,7 @@ func TestScripts(t *testing.T) {
 }
 
 // panelCommand changes the panel: problem, disconnect, name, lockdown, forced,
-// troubled, wired, event, fail, stop; `panel did TEXT` checks what it did.
+// troubled, ordered, refused, wired, event, fail, stop; `panel did TEXT` checks what it did.
 func panelCommand(ts *testscript.TestScript, neg bool, args []string) {
 	d := ts.Value(daemonKey{}).(*daemon)
 	change := func(f func(*api.Status)) { d.Change(f) }
@@ -123,6 +123,15 @@ func panelCommand(ts *testscript.TestScript, neg bool, args []string) {
 			st.Doors[0].Physical, st.Doors[0].REXStuck = "Fault", true
 			st.Doors[1].Fire = true
 		})
+	case "ordered":
+		change(func(st *api.Status) {
+			st.Doors[0].Mode, st.Doors[0].ModeBy, st.Doors[0].ModeUntil = "LockedDown", "central", apitest.Start.Add(8*time.Hour+30*time.Minute)
+			st.Doors[1].Mode, st.Doors[1].ModeBy, st.Doors[1].ModeUntil, st.Doors[1].FirstCard = "Locked", "", time.Time{}, "awaited"
+		})
+	case "refused":
+		d.RefusePolicy(api.PolicyRefused{Epoch: 1, Revision: 8, Faults: []api.PolicyFault{
+			{Path: "access_levels[0].grants[0].schedule", Message: `there is no schedule "night"`},
+		}})
 	case "wired":
 		d.Wire()
 	case "event":

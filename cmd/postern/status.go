@@ -148,6 +148,9 @@ func link(l api.Link) string {
 
 func keyStore(k api.KeyStore) string {
 	s := fmt.Sprintf("%s, epoch %d, revision %d", count(k.Count, "key"), k.Epoch, k.Revision)
+	if k.Local > 0 {
+		s += fmt.Sprintf(", and %d of this panel alone", k.Local)
+	}
 	if k.ReadOnly {
 		s += ", READ-ONLY"
 	}
@@ -218,7 +221,7 @@ func (o *options) printDoors(doors []api.Door) error {
 			if d.Alarm != "Normal" && d.Alarm != "" {
 				alarms = slices.Insert(alarms, 0, d.Alarm)
 			}
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", d.ID, dash(d.Name), d.State(), d.Mode, lock, d.Contact(), dash(strings.Join(alarms, ", ")))
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", d.ID, dash(d.Name), d.State(), modeText(d), lock, d.Contact(), dash(strings.Join(alarms, ", ")))
 		}
 	})
 }

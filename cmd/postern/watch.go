@@ -86,7 +86,7 @@ func describe(m api.Message) (subject string, lines []string) {
 	case m.Door != nil:
 		text := m.Door.State()
 		if m.Door.Mode != "Locked" && m.Door.Mode != "Accessed" {
-			text += ", mode " + m.Door.Mode
+			text += ", mode " + modeText(*m.Door)
 		}
 		return m.Door.ID, []string{text}
 	case m.Link != nil:
@@ -134,6 +134,7 @@ func newEvents(o *options) *cobra.Command {
 	var limit int
 	var before uint64
 	var follow bool
+	var explain uint64
 	cmd := &cobra.Command{
 		Use: "events", Short: "The journal, newest last", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -146,9 +147,15 @@ func newEvents(o *options) *cobra.Command {
 			if follow && before > 0 {
 				return usagef("--follow and --before can't go together (see postern events --help)")
 			}
+			if cmd.Flags().Changed("explain") && (explain == 0 || follow || before > 0) {
+				return usagef("--explain wants a sequence number, 1 or more, and no other flag of the list (see postern events --help)")
+			}
 			c, err := o.client()
 			if err != nil {
 				return err
+			}
+			if explain > 0 {
+				return o.explainEntry(cmd, c, explain)
 			}
 			if follow {
 				return o.follow(cmd.Context(), c, limit)
@@ -163,6 +170,7 @@ func newEvents(o *options) *cobra.Command {
 	}
 	cmd.Flags().IntVar(&limit, "limit", 20, "at most this many")
 	cmd.Flags().Uint64Var(&before, "before", 0, "those with a sequence number below this")
+	cmd.Flags().Uint64Var(&explain, "explain", 0, "one entry alone, with how it came about")
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with those that come, until Ctrl-C")
 	return cmd
 }

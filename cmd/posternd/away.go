@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"log/slog"
+	"math"
 	"sync"
 	"time"
 
@@ -27,6 +28,7 @@ type away struct {
 
 	mu     sync.Mutex // guards the rest
 	before time.Time  // heard of before the start, by the wall clock; zero is never
+	lost   bool       // when is not known any more
 }
 
 func newAway(dir string, clock func() access.Clock, heard func() time.Time, log *slog.Logger) *away {
@@ -36,6 +38,7 @@ func newAway(dir string, clock func() access.Clock, heard func() time.Time, log 
 		err = a.before.UnmarshalText(b)
 	}
 	if err != nil {
+		a.lost = true
 		log.Warn("when central was last heard of is not known; it counts as away since long ago", "error", err)
 	}
 	return a
@@ -48,8 +51,11 @@ func (a *away) long() time.Duration {
 		return time.Since(t)
 	}
 	a.mu.Lock()
-	before := a.before
+	before, lost := a.before, a.lost
 	a.mu.Unlock()
+	if lost {
+		return math.MaxInt64
+	}
 	up := time.Since(a.started)
 	if before.IsZero() {
 		return up
@@ -69,7 +75,8 @@ func (a *away) run(ctx context.Context) error {
 	var kept time.Time
 	for {
 		if t := a.heard(); !t.IsZero() && t != kept && a.clock().State != access.ClockUntrusted {
-			text, err := t.Round(0).UTC().MarshalText()
+			// By the clock as it is now: it may have been set since.
+			text, err := a.clock().Now.Add(-time.Since(t)).Round(0).UTC().MarshalText()
 			if err == nil {
 				err = store.WriteDocument(a.dir, documentHeard, text)
 			}

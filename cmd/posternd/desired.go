@@ -33,11 +33,16 @@ type desired struct {
 	dir string
 	log *slog.Logger
 
-	mu     sync.Mutex // guards the rest; held over a change, so that they come one by one
+	turn sync.Mutex // held over a change of policy, so that they come one by one
+	keep sync.Mutex // held while the modes are written
+
+	mu     sync.Mutex // guards the rest; never held over the card, a lockdown waits for no policy
 	doc    *wire.Policy
 	status wire.PolicyStatus
 	told   bool // there is a status
 	modes  modesDocument
+
+	changes, written uint64 // of the modes, and as far as they are on the card
 }
 
 // modesDocument is the doors' modes as they are kept. Local orders stand until
@@ -113,14 +118,17 @@ func refusal(v wire.Version, faults []access.Fault) wire.PolicyStatus {
 
 // Policy puts a policy from central in force, or says what is wrong with it.
 func (s *desired) Policy(ctx context.Context, data []byte) wire.PolicyStatus {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.turn.Lock()
+	defer s.turn.Unlock()
 	doc, err := wire.DecodePolicy(data)
 	if err != nil {
 		return s.refuse(wire.Version{}, []access.Fault{{Path: "policy", Message: err.Error()}})
 	}
-	if s.doc != nil && !doc.Above(s.doc.Version) {
-		return s.status
+	s.mu.Lock()
+	have, status := s.doc, s.status
+	s.mu.Unlock()
+	if have != nil && !doc.Above(have.Version) {
+		return status
 	}
 	pol, faults := doc.Access(s.p.config().Policy())
 	if len(faults) > 0 {
@@ -130,6 +138,8 @@ func (s *desired) Policy(ctx context.Context, data []byte) wire.PolicyStatus {
 		s.log.Error("policy not put in force", "error", err)
 		return s.refuse(doc.Version, []access.Fault{{Path: "panel", Message: err.Error()}})
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.doc = &doc
 	s.status, s.told = wire.PolicyStatus{Version: doc.Version, Applied: true}, true
 	return s.status
@@ -162,6 +172,8 @@ func (s *desired) enforce(ctx context.Context, doc wire.Policy, data []byte, pol
 // refuse tells why a policy was not taken; once for each.
 func (s *desired) refuse(v wire.Version, faults []access.Fault) wire.PolicyStatus {
 	st := refusal(v, faults)
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if !s.told || s.status.Version != v || s.status.Applied || len(s.status.Faults) == 0 || s.status.Faults[0] != st.Faults[0] {
 		s.p.ctl.Note(access.Event{Type: access.PolicyRefused, Detail: access.Clip("from central: " + faultText(faults))})
 	}
@@ -172,10 +184,13 @@ func (s *desired) refuse(v wire.Version, faults []access.Fault) wire.PolicyStatu
 // over gives the policy in force for another configuration: central's, where
 // there is one.
 func (s *desired) over(cfg *config.Config) (*access.Policy, error) {
-	if s.doc == nil {
+	s.mu.Lock()
+	doc := s.doc
+	s.mu.Unlock()
+	if doc == nil {
 		return cfg.Policy(), nil
 	}
-	pol, faults := s.doc.Access(cfg.Policy())
+	pol, faults := doc.Access(cfg.Policy())
 	if len(faults) > 0 {
 		return nil, fmt.Errorf("the policy from central does not fit it: %s", faultText(faults))
 	}
@@ -202,21 +217,31 @@ func (s *desired) Versions() (policy, modes wire.Version) {
 // Modes puts door modes from central in force. They end local ones.
 func (s *desired) Modes(_ context.Context, m wire.DoorModes) error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !m.Above(s.modes.Version) {
+	newer := m.Above(s.modes.Version)
+	if newer {
+		s.setModes(modesDocument{DoorModes: m})
+	}
+	s.mu.Unlock()
+	if !newer {
 		return nil
 	}
-	return s.setModes(modesDocument{DoorModes: m})
+	return s.keepModes()
 }
 
 // setMode sets one door, or all for wire.AllDoors, as an operator at the panel; a
 // nil mode takes earlier local orders back.
 func (s *desired) setMode(door string, mode *access.DoorMode, until time.Time) error {
+	s.setLocal(door, mode, until)
+	return s.keepModes()
+}
+
+func (s *desired) setLocal(door string, mode *access.DoorMode, until time.Time) {
+	doors := s.p.config().Doors
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	next := s.modes
 	next.Local = slices.Clone(next.Local)
-	for _, d := range s.p.config().Doors {
+	for _, d := range doors {
 		if door != wire.AllDoors && door != d.ID {
 			continue
 		}
@@ -225,19 +250,54 @@ func (s *desired) setMode(door string, mode *access.DoorMode, until time.Time) e
 			next.Local = append(next.Local, wire.DoorOrder{Door: d.ID, Mode: mode.String(), Until: until})
 		}
 	}
-	return s.setModes(next)
+	s.setModes(next)
 }
 
-// setModes has modes in force at once, a lockdown waits for no card; an error is
-// that they will not outlive a restart.
-func (s *desired) setModes(m modesDocument) error {
+// setModes has modes in force at once: a lockdown waits for no card. s.mu is held.
+func (s *desired) setModes(m modesDocument) {
 	s.modes = m
+	s.changes++
 	s.p.ctl.SetOrders(ordersOf(m.Doors, s.log), ordersOf(m.Local, s.log)...)
 	s.p.hub.publish(api.Message{Kind: api.MessageStatus})
+}
+
+// keepModes writes the newest modes; an error is that they would not outlive a
+// restart yet.
+func (s *desired) keepModes() error {
+	s.keep.Lock()
+	defer s.keep.Unlock()
+	s.mu.Lock()
+	m, changes := s.modes, s.changes
+	s.mu.Unlock()
 	if err := store.WriteDocument(s.dir, documentModes, wire.Encode(m)); err != nil {
-		return fmt.Errorf("in force, but lost at a restart: %w", err)
+		return fmt.Errorf("in force, but lost at a restart; it is tried again: %w", err)
 	}
+	s.mu.Lock()
+	s.written = max(s.written, changes)
+	s.mu.Unlock()
 	return nil
+}
+
+// run writes again what could not be kept.
+func (s *desired) run(ctx context.Context) error {
+	tick := time.NewTicker(tryAgain)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		s.mu.Lock()
+		owed := s.changes != s.written
+		s.mu.Unlock()
+		if !owed {
+			continue
+		}
+		if err := s.keepModes(); err != nil {
+			s.log.Error("door modes not kept", "error", err)
+		}
+	}
 }
 
 // ordersOf are orders as the doors take them.

@@ -110,7 +110,7 @@ func TestEndToEndSigned(t *testing.T) {
 	refused := s.addCard(stranger)
 	s.eventually("an unsigned change is refused", func() error {
 		if b, err := os.ReadFile(filepath.Join(s.dir, "panel.log")); err != nil || !strings.Contains(string(b), "not signed") {
-			return fmt.Errorf("the panel's log does not say so (%v)", err)
+			return fmt.Errorf("the panel's log does not say so (%w)", err)
 		}
 		return nil
 	})

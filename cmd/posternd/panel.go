@@ -139,6 +139,7 @@ func (p *panel) run(ctx context.Context, reloads func(context.Context) error) er
 	outer.Go(func() error { return reloads(ctx) })
 	outer.Go(func() error { return p.watchdog(ctx) })
 	outer.Go(func() error { return p.away.run(ctx) })
+	outer.Go(func() error { return p.wants.run(ctx) })
 	server := p.server()
 	outer.Go(func() error { return server.Run(ctx) })
 	outer.Go(func() error {
@@ -392,8 +393,8 @@ func (p *panel) setPolicy(ctx context.Context, next *config.Config) error {
 	if s == nil {
 		return errOpening
 	}
-	p.wants.mu.Lock() // central's policy must not change meanwhile
-	defer p.wants.mu.Unlock()
+	p.wants.turn.Lock() // central's policy must not change meanwhile
+	defer p.wants.turn.Unlock()
 	policy, err := p.wants.over(next)
 	if err != nil {
 		return err

@@ -1,0 +1,4 @@
+// Package debtest has the test of the Debian packages alone: it builds them
+// twice, looks at them with lintian, and takes one through its life in a Debian
+// root of its own. It needs POSTERN_TEST_DEB=1, which `make test-deb` sets.
+package debtest

@@ -1,0 +1,224 @@
+package debtest
+
+import (
+	"encoding/binary"
+	"hash/crc32"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"go.etcd.io/bbolt"
+)
+
+// TestLife takes the packages through install, upgrade, downgrade, remove and
+// purge.
+func TestLife(t *testing.T) {
+	need(t)
+	dir := t.TempDir()
+	first, next := filepath.Join(dir, "first"), filepath.Join(dir, "next")
+	build(t, first, older, runtime.GOARCH)
+	build(t, next, newer, runtime.GOARCH)
+	r := newRoot(t)
+	r.take(first, older)
+	r.take(next, newer)
+	r.install("postern", older)
+
+	t.Run("installed", func(t *testing.T) {
+		for path, want := range map[string]string{
+			"/usr/bin/posternd":                              "755 root root",
+			"/usr/bin/postern":                               "755 root root",
+			"/etc/postern/panel.toml":                        "644 root root",
+			"/usr/lib/systemd/system/posternd.service":       "644 root root",
+			"/usr/lib/sysusers.d/postern.conf":               "644 root root",
+			"/usr/lib/udev/rules.d/60-postern.rules":         "644 root root",
+			"/usr/share/man/man8/posternd.8.gz":              "644 root root",
+			"/usr/share/doc/postern/changelog.gz":            "644 root root",
+			"/usr/share/doc/postern/copyright":               "644 root root",
+			"/usr/share/doc/postern/install.md":              "644 root root",
+			"/usr/share/bash-completion/completions/postern": "644 root root",
+		} {
+			if got := r.in("stat", "-c", "%a %U %G", path); got != want {
+				t.Errorf("%s is %s, want %s", path, got, want)
+			}
+		}
+		if got := r.in("id", "-nG", "posternd"); got != "posternd gpio" {
+			t.Errorf("posternd is in the groups %s", got)
+		}
+		if got := r.in("getent", "passwd", "posternd"); !strings.HasSuffix(got, ":/var/lib/postern:/usr/sbin/nologin") {
+			t.Errorf("the user is %s", got)
+		}
+		if r.exists("/etc/systemd/system/multi-user.target.wants/posternd.service") {
+			t.Error("the unit is enabled before anybody has filled in panel.toml")
+		}
+		if got := r.in("posternd", "--version"); !strings.Contains(got, older) {
+			t.Errorf("posternd --version: %s", got)
+		}
+	})
+	t.Run("the shipped configuration says what to fill in", func(t *testing.T) {
+		out, err := r.try("posternd", "check")
+		if err == nil || strings.Count(out, "panel.toml:") != 2 || !strings.Contains(out, "panel.system_id") || !strings.Contains(out, "mqtt.broker") {
+			t.Errorf("posternd check of the shipped panel.toml: %v\n%s", err, out)
+		}
+		for _, example := range []string{"one-door-rex", "one-door-pin", "two-doors"} {
+			r.in("posternd", "check", "--config", "/usr/share/postern/firmware-config/examples/"+example+".toml")
+		}
+	})
+
+	r.write("/etc/postern/panel.toml", simulated)
+	r.in("install", "-d", "-o", "posternd", "-g", "posternd", "-m", "700", "/var/lib/postern", "/run/postern")
+	r.daemon(t)
+	r.in("systemctl", "enable", "posternd.service")
+
+	t.Run("upgrade", func(t *testing.T) {
+		r.install("postern", newer)
+		if got := r.in("posternd", "--version"); !strings.Contains(got, newer) {
+			t.Errorf("after the upgrade posternd is %s", got)
+		}
+		if got := r.read("/etc/postern/panel.toml"); got != simulated {
+			t.Errorf("the upgrade changed panel.toml to:\n%s", got)
+		}
+		if !r.exists("/etc/systemd/system/multi-user.target.wants/posternd.service") {
+			t.Error("the upgrade disabled the unit")
+		}
+		r.daemon(t)
+	})
+	t.Run("downgrade onto a newer store", func(t *testing.T) {
+		makeNewer(t, r.path("/var/lib/postern/keys.db"))
+		was := r.in("sha256sum", "/var/lib/postern/keys.db")
+		r.install("postern", older)
+		said := r.daemon(t)
+		if !strings.Contains(said, "version 99") {
+			t.Errorf("the daemon does not say that the store is of a newer version:\n%s", said)
+		}
+		sum, _, _ := strings.Cut(was, " ")
+		if kept := r.in("sh", "-c", "sha256sum /var/lib/postern/*"); !strings.Contains(kept, sum) {
+			t.Errorf("the newer store is gone; there is\n%s", kept)
+		}
+	})
+	t.Run("remove", func(t *testing.T) {
+		r.in("dpkg", "--remove", "postern")
+		if r.exists("/usr/bin/posternd") {
+			t.Error("the program is still there")
+		}
+		if r.read("/etc/postern/panel.toml") != simulated || !r.exists("/var/lib/postern/device.key") {
+			t.Error("removing took configuration or data away")
+		}
+		r.install("postern", older)
+		if r.read("/etc/postern/panel.toml") != simulated {
+			t.Error("installing again changed panel.toml")
+		}
+	})
+	t.Run("purge", func(t *testing.T) {
+		r.write("/etc/postern/mqtt.password", "not the package's\n")
+		r.in("dpkg", "--purge", "postern")
+		for _, gone := range []string{"/var/lib/postern", "/etc/postern/panel.toml", "/etc/systemd/system/multi-user.target.wants/posternd.service"} {
+			if r.exists(gone) {
+				t.Errorf("%s is still there", gone)
+			}
+		}
+		if !r.exists("/etc/postern/mqtt.password") {
+			t.Error("purge took a file that is not the package's")
+		}
+	})
+	t.Run("central", func(t *testing.T) {
+		r.install("postern-central", older)
+		if out, err := r.try("postern-central", "serve", "--config", "/etc/postern/central.toml"); err == nil || !strings.Contains(out, "mqtt.broker") {
+			t.Errorf("central with the shipped configuration: %v\n%s", err, out)
+		}
+		if got := r.in("id", "-nG", "postern-central"); got != "postern-central" {
+			t.Errorf("postern-central is in the groups %s", got)
+		}
+		r.install("postern-central", newer)
+		r.in("install", "-d", "-o", "postern-central", "/var/lib/postern-central")
+		r.in("dpkg", "--remove", "postern-central")
+		if !r.exists("/var/lib/postern-central") || !r.exists("/etc/postern/central.toml") {
+			t.Error("removing took configuration or data away")
+		}
+		r.in("dpkg", "--purge", "postern-central")
+		if r.exists("/var/lib/postern-central") || r.exists("/etc/postern/central.toml") {
+			t.Error("purge left configuration or data")
+		}
+	})
+}
+
+const simulated = `[panel]
+system_id = "deb-001"
+[mqtt]
+broker = "tcp://127.0.0.1:9"
+[board]
+driver = "simulated"
+[[reader]]
+id = "front"
+technology = "EM"
+formats = ["raw40"]
+[[door]]
+id = "front"
+lock = "strike"
+on_panel_dead = "locked"
+[[access_point]]
+id = "front"
+door = "front"
+reader = "front"
+mode = "card"
+`
+
+// daemon runs the daemon as its user until it serves, and returns what it said.
+func (r *root) daemon(t *testing.T) string {
+	t.Helper()
+	out, err := r.try("sh", "-c", `
+		runuser -u posternd -- posternd run >/tmp/said 2>&1 & pid=$!
+		served=false
+		for i in $(seq 300); do
+			if said=$(postern status 2>&1) && ! echo "$said" | grep -q "still being opened"; then served=true; break; fi
+			kill -0 $pid 2>/dev/null || break
+			sleep 0.1
+		done
+		echo "$said"; kill $pid; wait $pid; cat /tmp/said; $served`)
+	if err != nil {
+		t.Fatalf("the daemon: %v\n%s", err, out)
+	}
+	return out
+}
+
+// makeNewer writes a store's state as a later program would that has changed its
+// form: all that is known of that is the version, the record's first byte. The file
+// is opened as the daemon opens it.
+func makeNewer(t *testing.T, path string) {
+	t.Helper()
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType, PageSize: 4096})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		b := tx.Bucket([]byte("meta"))
+		value := append([]byte{}, b.Get([]byte("state"))...)
+		value = value[:len(value)-4]
+		value[0] = 99
+		sum := crc32.Checksum(append([]byte("mstate"), value...), crc32.MakeTable(crc32.Castagnoli))
+		return b.Put([]byte("state"), binary.BigEndian.AppendUint32(value, sum))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (r *root) take(dir, version string) {
+	r.t.Helper()
+	for _, name := range []string{"postern", "postern-central"} {
+		file := name + "_" + version + "_" + runtime.GOARCH + ".deb"
+		if err := os.WriteFile(filepath.Join(r.dir, "tmp", file), read(r.t, filepath.Join(dir, file)), 0o644); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+}
+
+func (r *root) install(name, version string) {
+	r.t.Helper()
+	r.in("dpkg", "--force-confold", "--install", "/tmp/"+name+"_"+version+"_"+runtime.GOARCH+".deb")
+}
