@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"slices"
+	"strings"
 	stdsync "sync"
 	"sync/atomic"
 	"testing"
@@ -56,12 +57,42 @@ type rules struct {
 	mochi.HookBase
 	may    func(client, topic string, write bool) bool
 	ignore func(topic string) bool // publishes are acknowledged and thrown away
+	broker *mochi.Server
 }
 
 func (h *rules) ID() string { return "rules" }
 
 func (h *rules) Provides(b byte) bool {
-	return b == mochi.OnConnectAuthenticate || b == mochi.OnACLCheck || b == mochi.OnPublish
+	return b == mochi.OnConnectAuthenticate || b == mochi.OnACLCheck || b == mochi.OnPublish || b == mochi.OnSubscribe || b == mochi.OnSubscribed
+}
+
+// OnSubscribe keeps the broker from searching what it retains for a filter with
+// wildcards: it reads without a lock what a publish may be writing. OnSubscribed
+// sends it instead.
+func (h *rules) OnSubscribe(_ *mochi.Client, pk packets.Packet) packets.Packet {
+	for i, f := range pk.Filters {
+		if strings.Contains(f.Filter, "+") {
+			pk.Filters[i].RetainHandling = 2
+		}
+	}
+	return pk
+}
+
+func (h *rules) OnSubscribed(cl *mochi.Client, pk packets.Packet, codes []byte) {
+	for i, f := range pk.Filters {
+		if f.RetainHandling != 2 || codes[i] > packets.CodeGrantedQos2.Code {
+			continue
+		}
+		for topic, kept := range h.broker.Topics.Retained.GetAll() {
+			want, have := strings.Split(f.Filter, "/"), strings.Split(topic, "/")
+			if slices.EqualFunc(want, have, func(w, t string) bool { return w == "+" || w == t }) {
+				_ = cl.WritePacket(packets.Packet{
+					ProtocolVersion: cl.Properties.ProtocolVersion, FixedHeader: packets.FixedHeader{Type: packets.Publish, Retain: true},
+					TopicName: topic, Payload: kept.Payload,
+				})
+			}
+		}
+	}
 }
 
 func (h *rules) OnConnectAuthenticate(*mochi.Client, packets.Packet) bool { return true }
@@ -85,6 +116,7 @@ func startBroker(t *testing.T, addr string, r *rules) *testBroker {
 	if r == nil {
 		r = &rules{}
 	}
+	r.broker = b.Server
 	if err := b.AddHook(r, nil); err != nil {
 		t.Fatal(err)
 	}

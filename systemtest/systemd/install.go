@@ -83,6 +83,7 @@ func installed(tree, bin string) (files map[string]machine.File, links map[strin
 		"/usr/lib/systemd/system/posternd.service":        unit("posternd.service"),
 		"/usr/lib/systemd/system/postern-central.service": unit("postern-central.service"),
 		"/usr/lib/sysusers.d/postern.conf":                unit("postern.sysusers"),
+		"/usr/lib/sysusers.d/postern-central.conf":        unit("postern-central.sysusers"),
 		"/usr/lib/udev/rules.d/60-postern.rules":          unit("postern.udev"),
 		"/etc/postern/panel.toml":                         text(panel),
 		"/etc/postern/central.toml":                       text(centralConfig),
