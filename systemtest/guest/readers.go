@@ -228,7 +228,7 @@ func randomFrame(rng *rand.Rand, length int) (wiegand.Bits, error) {
 
 // maxBadge is how long a badge may take to open, of which the silence that ends
 // a frame is 40 ms.
-const maxBadge = 250 * time.Millisecond
+const maxBadge = 500 * time.Millisecond
 
 // latency times badges, from the last pulse's falling edge to the strike's line.
 // After each somebody opens and closes the door, so that it locks again.
