@@ -118,6 +118,13 @@ func TestFirstCardEndsWithItsOpening(t *testing.T) {
 		b.mode("front", access.Locked)
 		b.badge(b.front, cardB)
 		b.mode("front", access.Unlocked)
+		// Without a clock too: there is no schedule to be open.
+		b.untrusted.Store(true)
+		b.rule(func(*access.Policy) {})
+		b.untrusted.Store(false)
+		weekly(0, 12*60)
+		b.pass(lookAgain)
+		b.mode("front", access.Locked)
 	})
 }
 
