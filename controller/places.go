@@ -15,6 +15,14 @@ type movement struct {
 	at  access.Place
 }
 
+func (m movement) apply(p *access.Presence) {
+	if m.at.IsZero() {
+		p.Forgive(m.who)
+	} else {
+		p.Move(m.who, m.at.Area, m.at.At)
+	}
+}
+
 // going is who goes where once the door that a decision releases is opened.
 // Access points outside every area move nobody.
 func (c *Controller) going(ap *access.AccessPoint, d access.Decision) []movement {
@@ -30,17 +38,20 @@ func (c *Controller) going(ap *access.AccessPoint, d access.Decision) []movement
 	return out
 }
 
-// move counts people as gone through, now. It waits for no store.
+// move counts people as gone through, now. It waits for no store. Where that leads
+// into an area which the policy no longer has, they are nowhere known.
 func (c *Controller) move(list []movement) {
 	if len(list) == 0 {
 		return
 	}
-	now := c.opts.Clock().Now
+	now, p := c.opts.Clock().Now, c.policy.Load()
 	c.mu.Lock()
 	for _, m := range list {
-		m.at.At = now
+		if m.at.At = now; m.at.Area != access.Outside && p.Area(m.at.Area) == nil {
+			m.at = access.Place{}
+		}
 		if c.people != nil {
-			c.people.Move(m.who, m.at.Area, now)
+			m.apply(c.people)
 		}
 		c.moves = append(c.moves, m)
 	}
@@ -77,7 +88,7 @@ func (c *Controller) loadPeople() error {
 	if c.people == nil {
 		c.people = &access.Presence{People: places}
 		for _, m := range c.moves { // made before it could be read
-			c.people.Move(m.who, m.at.Area, m.at.At)
+			m.apply(c.people)
 		}
 		c.forgetLost(c.policy.Load())
 		c.wakePlaces()

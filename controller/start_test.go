@@ -93,6 +93,15 @@ func TestPlacesGoWithTheirArea(t *testing.T) {
 		if len(b.store.places) != 0 {
 			t.Errorf("places are %v, want none", b.store.places)
 		}
+		// Nor does anybody get there who was granted before.
+		b.contact.levels <- false
+		b.badge(b.front, cardA)
+		areas("hall")
+		b.contact.levels <- true
+		synctest.Wait()
+		if len(b.store.places) != 0 {
+			t.Errorf("places are %v, want none", b.store.places)
+		}
 	})
 }
 
