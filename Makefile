@@ -11,7 +11,7 @@ ARCHES   := amd64 arm64 armv7 armv6
 FUZZTIME ?= 10s
 
 .PHONY: all run bin test test-broker test-postgres test-noise test-model test-crash test-crash-full test-faults \
-  test-system test-system-full test-deb bench bench-sync fuzz lint build deb wiring clean $(addprefix build-,$(ARCHES))
+  test-system test-system-full test-deb test-sim test-mutations bench bench-sync fuzz lint build deb wiring clean $(addprefix build-,$(ARCHES))
 
 all: bin
 
@@ -45,6 +45,14 @@ test-noise:
 HISTORIES ?= 100000
 test-model:
 	POSTERN_HISTORIES=$(HISTORIES) $(GO) test -count=1 -timeout 12h -run Histories ./systemtest/protocol
+
+# Scenarios of a whole panel against a model of its decisions, and faults made by
+# hand that the tests have to catch.
+SCENARIOS ?= 1000000
+test-sim:
+	POSTERN_SCENARIOS=$(SCENARIOS) $(GO) test -count=1 -timeout 12h -v ./systemtest/scenarios
+test-mutations:
+	$(GO) run ./systemtest/mutations
 
 # Every state that a power cut can leave the store in (apt package strace).
 test-crash:

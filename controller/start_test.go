@@ -95,6 +95,7 @@ func TestPlacesGoWithTheirArea(t *testing.T) {
 		}
 		// Nor does anybody get there who was granted before.
 		b.contact.levels <- false
+		synctest.Wait()
 		b.badge(b.front, cardA)
 		areas("hall")
 		b.contact.levels <- true

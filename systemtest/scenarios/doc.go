@@ -1,0 +1,25 @@
+// Package scenarios proves the panel's decisions: the real controller, the real
+// rules and a real store on bbolt files, in virtual time, against a model that
+// was written from the rules as people know them and not from the code.
+//
+// A scenario is some twenty things that people, doors, clocks, operators, central
+// and bad luck do at one panel: badges of cards known, unknown, blacklisted, out
+// of their window or not to be told apart; PINs right, wrong and under duress;
+// codes, contacts, exit buttons, fire, lockdown inputs, door orders, key updates,
+// other policies, central away, clocks that jump or can't be believed, restarts,
+// and power cuts at any commit. After each the model says which events must have
+// been committed at which instant and what each lock must have done since; nothing
+// else may have happened. At the end of each scenario the store must hold the
+// keys, lockouts, places and the journal that the model holds.
+//
+// The model is told what crosses the devices' interfaces, with its instant, and
+// when the daemon told a door another mode: such a change may come a few
+// milliseconds after its cause, ten seconds when that is a clock that was set.
+//
+// Scenarios follow one another on one panel, in runs of one seed each. A failure
+// names the seed, which replays that run exactly:
+//
+//	POSTERN_SEED=17 go test ./systemtest/scenarios
+//
+// POSTERN_SCENARIOS says how many are played.
+package scenarios

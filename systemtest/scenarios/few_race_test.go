@@ -1,0 +1,6 @@
+//go:build race
+
+package scenarios
+
+// few is fewer under the race detector, which takes several times as long.
+const few = 2_000

@@ -1,0 +1,6 @@
+//go:build !race
+
+package scenarios
+
+// few is how many scenarios are played where nobody says.
+const few = 10_000
