@@ -44,7 +44,7 @@ func Commands() []string {
 }
 
 // Command gives a panel a command through whichever process has the link, and
-// waits for what becomes of it. For an unlock the link fetches the nonce first.
+// waits for what becomes of it. Where one needs a nonce the link fetches it first.
 // An error means that the command could not be given; ErrNotFound is an unknown
 // panel.
 func (s *Store) Command(ctx context.Context, systemID, name, target string) (CommandOutcome, error) {

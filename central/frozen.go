@@ -98,7 +98,7 @@ func (t *tx) beginLog(ctx context.Context, head *panelHead) error {
 		return err
 	}
 	head.revision = 1
-	return t.appendRow(ctx, head, told{op: wire.OpRemove}, id, nil)
+	return t.exec(ctx, insertLogRow, t.rowValues(head, told{op: wire.OpRemove}, id, nil)...)
 }
 
 // fill reads the keys in order and writes them as chunks. Digest and count of

@@ -142,30 +142,34 @@ func logPlace(system string, epoch, revision uint64) string {
 	return fmt.Sprintf("log/%s/%d/%d", system, epoch, revision)
 }
 
-func (t *tx) appendRow(ctx context.Context, h *panelHead, l told, id access.ID, payload []byte) error {
-	const row = `INSERT INTO panel_log (system_id, epoch, revision, op, key_id, claim, payload, digest, key_count, answered, created_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, FALSE, $10)`
-	return t.exec(ctx, row, h.system, int64(h.epoch), int64(h.revision), l.op, id.String(), int64(l.claim), payload,
-		h.digest[:], int64(h.count), t.now.UnixMicro())
+const insertLogRow = `INSERT INTO panel_log (system_id, epoch, revision, op, key_id, claim, payload, digest, key_count, answered, created_at)
+	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, FALSE, $10)`
+
+func (t *tx) rowValues(h *panelHead, l told, id access.ID, payload []byte) []any {
+	return []any{
+		h.system, int64(h.epoch), int64(h.revision), l.op, id.String(), int64(l.claim), payload,
+		h.digest[:], int64(h.count), t.now.UnixMicro(),
+	}
 }
 
 func (t *tx) appendLog(ctx context.Context, h *panelHead, l told, id access.ID, payload []byte) error {
-	if err := t.appendRow(ctx, h, l, id, payload); err != nil {
+	if err := t.exec(ctx, insertLogRow, t.rowValues(h, l, id, payload)...); err != nil {
 		return err
 	}
-	if err := t.tellLatest(ctx, h, l, id); err != nil {
+	if err := t.exec(ctx, upsertLatest, latestValues(h, l, id)...); err != nil {
 		return err
 	}
 	return t.saveHead(ctx, h)
 }
 
-// tellLatest notes that the head's revision is the latest about a key.
-func (t *tx) tellLatest(ctx context.Context, h *panelHead, l told, id access.ID) error {
-	const latest = `INSERT INTO panel_keys (system_id, key_id, claim, ident, op, revision, put_revision, result, error_type, detail, applied_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, '', '', '', 0)
-		ON CONFLICT (system_id, key_id) DO UPDATE SET claim = excluded.claim, ident = excluded.ident, op = excluded.op,
-			revision = excluded.revision, put_revision = excluded.put_revision, result = '', error_type = '', detail = '', applied_at = 0`
-	return t.exec(ctx, latest, h.system, id.String(), int64(l.claim), l.ident, l.op, int64(h.revision), int64(l.put))
+// upsertLatest notes that the head's revision is the latest about a key.
+const upsertLatest = `INSERT INTO panel_keys (system_id, key_id, claim, ident, op, revision, put_revision, result, error_type, detail, applied_at)
+	VALUES ($1, $2, $3, $4, $5, $6, $7, '', '', '', 0)
+	ON CONFLICT (system_id, key_id) DO UPDATE SET claim = excluded.claim, ident = excluded.ident, op = excluded.op,
+		revision = excluded.revision, put_revision = excluded.put_revision, result = '', error_type = '', detail = '', applied_at = 0`
+
+func latestValues(h *panelHead, l told, id access.ID) []any {
+	return []any{h.system, id.String(), int64(l.claim), l.ident, l.op, int64(h.revision), int64(l.put)}
 }
 
 // logRow is one revision as it goes to a panel. Claim and payload of a put are

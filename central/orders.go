@@ -43,7 +43,7 @@ func (e *engine) takeOrders(ctx context.Context) error {
 func (e *engine) begin(p *replica, o order, now time.Time) error {
 	c := &command{order: o, deadline: now.Add(CommandTime - max(0, now.Sub(o.given))), unsent: true}
 	c.message = wire.Command{ID: o.id, Name: o.name, Target: o.target}
-	if o.name == wire.CommandUnlock {
+	if wire.NeedsNonce(o.name) {
 		id, err := newID()
 		if err != nil {
 			return err
@@ -65,7 +65,7 @@ func (e *engine) flushCommands(p *replica) {
 }
 
 // onCommandResult takes what a panel made of a command. A challenge's nonce
-// goes back with the unlock that it is for, at once.
+// goes back with the command that it is for, at once.
 func (e *engine) onCommandResult(ctx context.Context, p *replica, r wire.CommandResult) error {
 	c := p.commands[r.ID]
 	if c == nil || c.unsent {

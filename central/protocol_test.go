@@ -381,8 +381,11 @@ func TestCommandWaits(t *testing.T) {
 	if got, err := s.Command(t.Context(), "p1", wire.CommandUnlock, "front"); err != nil || got.Result != CommandDone {
 		t.Errorf("unlock: got %+v, %v", got, err)
 	}
-	if got, err := s.Command(t.Context(), "p1", wire.CommandForgive, ""); err != nil || got.Result != CommandRefused || got.Error != "not now" {
+	if got, err := s.Command(t.Context(), "p1", wire.CommandForgive, ""); err != nil || got.Result != CommandDone {
 		t.Errorf("forgive: got %+v, %v", got, err)
+	}
+	if got, err := s.Command(t.Context(), "p1", wire.CommandIdentify, "in"); err != nil || got.Result != CommandRefused || got.Error != "not now" {
+		t.Errorf("identify: got %+v, %v", got, err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -2,6 +2,7 @@ package central
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"math"
@@ -51,6 +52,8 @@ func (s *Store) ResyncPanel(ctx context.Context, systemID string) error {
 	return nil
 }
 
+const readLogRow = "SELECT payload FROM panel_log WHERE system_id = $1 AND epoch = $2 AND revision = $3 AND key_id = $4"
+
 // renumber makes the log of a new epoch out of the latest puts of an old one, in
 // the order of their claims, which stay as they are.
 func (t *tx) renumber(ctx context.Context, head *panelHead, old uint64) error {
@@ -67,14 +70,21 @@ func (t *tx) renumber(ctx context.Context, head *panelHead, old uint64) error {
 		return fmt.Errorf("read keys: %w", err)
 	}
 	head.revision, head.count, head.digest, head.pruned = 0, 0, access.Digest{}, 0
+	// Nobody else writes meanwhile, so each key costs as little as can be: SQLite
+	// would spend most of the time on reading the statements.
+	var read, row, latest *sql.Stmt
+	for query, stmt := range map[string]**sql.Stmt{readLogRow: &read, insertLogRow: &row, upsertLatest: &latest} {
+		if *stmt, err = t.PrepareContext(ctx, query); err != nil {
+			return fmt.Errorf("prepare: %w", err)
+		}
+	}
 	for _, p := range puts {
 		id, err := access.ParseID(p.id)
 		if err != nil {
 			return fmt.Errorf("read keys: %w", err)
 		}
 		var sealed []byte
-		const read = "SELECT payload FROM panel_log WHERE system_id = $1 AND epoch = $2 AND revision = $3 AND key_id = $4"
-		if err := t.QueryRowContext(ctx, read, head.system, int64(old), int64(p.was), p.id).Scan(&sealed); err != nil {
+		if err := read.QueryRowContext(ctx, head.system, int64(old), int64(p.was), p.id).Scan(&sealed); err != nil {
 			return fmt.Errorf("read revision %d: %w", p.was, err)
 		}
 		payload, err := t.s.seal.open(logPlace(head.system, old, p.was), sealed)
@@ -85,10 +95,11 @@ func (t *tx) renumber(ctx context.Context, head *panelHead, old uint64) error {
 		head.count++
 		head.digest = head.digest.Add(id, head.revision)
 		next := told{claim: p.claim, ident: p.ident, op: wire.OpPut, put: head.revision}
-		if err := t.appendRow(ctx, head, next, id, t.s.seal.seal(logPlace(head.system, head.epoch, head.revision), payload)); err != nil {
+		payload = t.s.seal.seal(logPlace(head.system, head.epoch, head.revision), payload)
+		if _, err := row.ExecContext(ctx, t.rowValues(head, next, id, payload)...); err != nil {
 			return fmt.Errorf("append: %w", err)
 		}
-		if err := t.tellLatest(ctx, head, next, id); err != nil {
+		if _, err := latest.ExecContext(ctx, latestValues(head, next, id)...); err != nil {
 			return fmt.Errorf("append: %w", err)
 		}
 	}

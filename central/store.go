@@ -120,7 +120,7 @@ func (s *Store) connect(dsn string) (goose.Dialect, error) {
 }
 
 func sqliteURL(path string, readOnly bool) string {
-	q := url.Values{"_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(ON)"}}
+	q := url.Values{"_pragma": {"busy_timeout(60000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(ON)"}}
 	// With the library's 2 MB a snapshot or its results, which go through all keys
 	// in another order than they lie in, would read each page over and over.
 	q["_pragma"] = append(q["_pragma"], "cache_size(-65536)")

@@ -30,7 +30,7 @@ type commands struct {
 	results []wire.CommandResult // oldest first
 }
 
-// nonce lets one unlock through. Its end is on the monotonic clock.
+// nonce lets one command through. Its end is on the monotonic clock.
 type nonce struct {
 	text string
 	end  time.Time
@@ -121,9 +121,9 @@ func (s *session) obey(c wire.Command, now time.Time) work {
 	case c.Name == wire.CommandChallenge:
 		n := known.challenge(now)
 		return func(context.Context) func() { return done(n, nil) }
-	case c.Name == wire.CommandUnlock:
+	case wire.NeedsNonce(c.Name):
 		end, err = known.use(c.Nonce, now)
-	case c.Name == wire.CommandIdentify, c.Name == wire.CommandForgive:
+	case c.Name == wire.CommandIdentify:
 	default:
 		err = errors.New("the command is unknown to this panel")
 	}

@@ -158,13 +158,20 @@ func TestCommands(t *testing.T) {
 			s.reconnect()
 		}
 		s.site.set(func(f *fakeSite) { f.fail = errors.New("no such person " + strings.Repeat("x", 600)) })
-		r := s.order(wire.Command{ID: keyID(2), Name: wire.CommandForgive, Target: "somebody"})
+		forgive := wire.Command{ID: keyID(2), Name: wire.CommandForgive, Target: "somebody", Nonce: s.challenge(4)}
+		r := s.order(forgive)
 		if r.Result != wire.CommandRefused || !strings.HasPrefix(r.Error, "no such person x") {
 			t.Errorf("answer is %+v, want refused", r)
 		}
 		s.site.set(func(f *fakeSite) { f.fail = nil })
-		if again := s.order(wire.Command{ID: keyID(2), Name: wire.CommandForgive}); again != r {
+		if again := s.order(forgive); again != r {
 			t.Errorf("answer is %+v, want the one before", again)
+		}
+		for i, nonce := range []string{"", forgive.Nonce, "0123"} {
+			r := s.order(wire.Command{ID: keyID(5 + uint64(i)), Name: wire.CommandForgive, Nonce: nonce})
+			if r.Result != wire.CommandRefused || r.Error != errNonce.Error() {
+				t.Errorf("answer to a forgive with the nonce %q is %+v, want refused", nonce, r)
+			}
 		}
 		if r := s.order(wire.Command{ID: keyID(3), Name: "reboot"}); r.Result != wire.CommandRefused || r.Error != "the command is unknown to this panel" {
 			t.Errorf("answer is %+v, want unknown", r)

@@ -19,8 +19,12 @@ const (
 	CommandChallenge = "challenge" // answers with a nonce
 	CommandUnlock    = "unlock"    // one release of a door; needs a nonce
 	CommandIdentify  = "identify"  // a reader shows itself
-	CommandForgive   = "forgive"   // anti-passback forgets where a person is
+	CommandForgive   = "forgive"   // anti-passback forgets where a person is; needs a nonce
 )
+
+// NeedsNonce reports whether a command counts only with the nonce of a
+// challenge: those that let somebody in, who could otherwise replay an old one.
+func NeedsNonce(name string) bool { return name == CommandUnlock || name == CommandForgive }
 
 // CommandResult is what became of a Command.
 type CommandResult struct {
