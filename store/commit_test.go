@@ -29,7 +29,6 @@ func TestBusyCommitter(t *testing.T) {
 		"SetLockout": func(ctx context.Context) error {
 			return h.s.SetLockout(ctx, "point:front", access.Lockout{Failures: 1})
 		},
-		"AckStatus": func(ctx context.Context) error { return h.s.AckStatus(ctx, boot1, 1) },
 		"Apply": func(ctx context.Context) error {
 			_, err := h.s.Apply(ctx, access.Batch{Epoch: 1, Updates: []access.Update{put(2, 2, 12)}})
 			return err

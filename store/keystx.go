@@ -59,7 +59,8 @@ func (s *Store) keysTx(tx *bbolt.Tx, p *access.Policy, m []access.Matcher) (*key
 	return u, err
 }
 
-// finish turns the results into status rows and writes the meta row.
+// finish turns the results into status rows, trims those that were confirmed and
+// writes the meta row.
 func (u *keysTx) finish() (bool, error) {
 	for part := range slices.Chunk(u.results, access.MaxRowResults) {
 		if err := u.addRow(access.StatusRow{Epoch: u.st.epoch, Results: part}); err != nil {
@@ -68,6 +69,9 @@ func (u *keysTx) finish() (bool, error) {
 	}
 	if !u.touched && u.st == u.was {
 		return false, nil
+	}
+	if err := u.trimStatus(); err != nil {
+		return false, err
 	}
 	return true, writeMeta(u.meta, u.st.encode())
 }

@@ -21,6 +21,7 @@ type model struct {
 	matchers        []access.Matcher
 	told            map[access.ID]access.Result // the last result told of each key
 	seq             uint64                      // of the row told last
+	crashed         bool                        // since then, so that confirmed rows may come again
 	snapshot        *frozen                     // the one installed last
 	part            uint64                      // of its results, the last one told
 }
@@ -28,6 +29,10 @@ type model struct {
 // hear takes in what central is told.
 func (m *model) hear(t *rapid.T, rows []access.StatusRow) {
 	for _, row := range rows {
+		if m.crashed && row.Seq <= m.seq {
+			continue
+		}
+		m.crashed = false
 		if m.seq++; row.Seq != m.seq {
 			t.Fatalf("row %d follows %d", row.Seq, m.seq-1)
 		}

@@ -8,8 +8,8 @@ import (
 	"postern/access"
 )
 
-// NextStatus gives the first row of the status outbox after seq, false when
-// there is none.
+// NextStatus gives the first row of the status outbox after seq that is not
+// confirmed, false when there is none.
 func (s *Store) NextStatus(after uint64) (row access.StatusRow, ok bool, err error) {
 	if after == ^uint64(0) {
 		return row, false, nil
@@ -20,8 +20,9 @@ func (s *Store) NextStatus(after uint64) (row access.StatusRow, ok bool, err err
 			return err
 		}
 		c := b[0].Cursor()
-		oldest, _ := c.First()
-		k, v := c.Seek(seqKey(after + 1))
+		acked := s.acked.Load()
+		oldest, _ := c.Seek(seqKey(acked + 1))
+		k, v := c.Seek(seqKey(max(after, acked) + 1))
 		if k == nil {
 			return nil
 		}
@@ -48,25 +49,57 @@ func decodeStatusRow(k, v []byte) (access.StatusRow, error) {
 	return row, err
 }
 
-// AckStatus trims the rows of the status outbox up to seq, if the row held under
-// seq was written under boot; any other confirmation is of a store that was
-// restored, and is ignored. It returns after the commit.
-func (s *Store) AckStatus(ctx context.Context, boot access.ID, seq uint64) error {
-	return s.keysC.submit(ctx, func(u *keysTx) error { return u.ackStatus(boot, seq) })
-}
+// ackedRows is how many rows at least are trimmed for their own sake.
+const ackedRows = 64
 
-func (u *keysTx) ackStatus(boot access.ID, seq uint64) error {
-	v := u.status.Get(seqKey(seq))
-	if v == nil {
+// AckStatus takes the rows of the status outbox up to seq as confirmed, if the
+// row held under seq was written under boot; any other confirmation is of a store
+// that was restored, and is ignored. The rows are not given again from then on,
+// and are trimmed with the next change, or once there are many: a commit of their
+// own would cost as much as the change that they answer. After a power cut before
+// that they are sent once more, which central confirms once more.
+func (s *Store) AckStatus(ctx context.Context, boot access.ID, seq uint64) error {
+	var rows uint64
+	err := s.keys.view(func(tx *bbolt.Tx) error {
+		b, err := buckets(tx, bucketStatus)
+		if err != nil {
+			return err
+		}
+		v := b[0].Get(seqKey(seq))
+		if v == nil {
+			return nil
+		}
+		row, err := decodeStatusRow(seqKey(seq), v)
+		if err != nil || row.BootID != boot {
+			return err
+		}
+		oldest, _ := b[0].Cursor().First()
+		rows = seq - seqOf(oldest) + 1
+		s.confirm(seq)
 		return nil
-	}
-	row, err := decodeStatusRow(seqKey(seq), v)
-	if err != nil || row.BootID != boot {
+	})
+	if err != nil || rows < ackedRows {
 		return err
 	}
+	return s.keysC.submit(ctx, func(u *keysTx) error { return u.trimStatus() })
+}
+
+// confirm moves the confirmed end of the outbox on.
+func (s *Store) confirm(seq uint64) {
+	for {
+		was := s.acked.Load()
+		if seq <= was || s.acked.CompareAndSwap(was, seq) {
+			return
+		}
+	}
+}
+
+// trimStatus removes the confirmed rows.
+func (u *keysTx) trimStatus() error {
+	through := u.s.acked.Load()
 	var keys [][]byte // collected first: a cursor gets lost when its bucket changes
 	c := u.status.Cursor()
-	for k, _ := c.First(); k != nil && seqOf(k) <= seq; k, _ = c.Next() {
+	for k, _ := c.First(); k != nil && seqOf(k) <= through; k, _ = c.Next() {
 		keys = append(keys, seqKey(seqOf(k)))
 	}
 	for _, k := range keys {

@@ -276,6 +276,7 @@ func TestSnapshotModel(t *testing.T) {
 			},
 			"crash": func(rt *rapid.T) {
 				y.crash(rt)
+				m.crashed = true
 				y.tear(rt)
 				y.open(rt)
 			},

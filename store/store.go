@@ -93,6 +93,7 @@ type Store struct {
 
 	pos        atomic.Pointer[access.Position]
 	status     atomic.Uint64 // number of the last status row
+	acked      atomic.Uint64 // and of the last that was confirmed since the start
 	pinLost    atomic.Bool
 	stage      *stage
 	local      atomic.Pointer[localKeys]
@@ -158,6 +159,10 @@ func (s *Store) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { s.journalC.run(ctx) })
 	s.keysC.run(ctx)
+	// What was confirmed last need not be sent again after the next start.
+	if s.acked.Load() > 0 {
+		_, _ = s.keysC.try([]*job[*keysTx]{{do: (*keysTx).trimStatus}})
+	}
 	wg.Wait()
 	s.stage.stop()
 	s.lastGood.stop()
