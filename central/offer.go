@@ -110,7 +110,7 @@ func (e *engine) frozen(ctx context.Context, p *replica, s *frozen, err error) e
 	return e.compare(ctx, p)
 }
 
-// recover takes over the snapshots that were ready when central stopped.
+// recover takes over the snapshots that are ready, for panels that have none yet.
 func (e *engine) recover(ctx context.Context, fresh []*replica) error {
 	if len(fresh) == 0 {
 		return nil

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
+	"slices"
 	"time"
 
 	"postern/access"
@@ -259,11 +261,13 @@ func (e *engine) missed(system string, n int) {
 func (e *engine) forget(ctx context.Context) error {
 	for _, p := range e.panels {
 		p.online, p.ready, p.inStep, p.report, p.of = false, false, false, nil, session{}
-		p.want.waits, p.want.making, p.want.chunks = false, false, nil
+		p.want = offer{after: p.want.after, why: p.want.why}
 		clear(p.commands)
 	}
 	e.freezing = false
-	return errors.Join(e.store.allOffline(ctx), e.store.dropUnfinished(ctx), e.store.dropCommands(ctx))
+	// One may have become ready just as the link was lost, and nobody was told.
+	ready := e.recover(ctx, slices.Collect(maps.Values(e.panels)))
+	return errors.Join(ready, e.store.allOffline(ctx), e.store.dropUnfinished(ctx), e.store.dropCommands(ctx))
 }
 
 func (e *engine) onState(ctx context.Context, p *replica, st wire.State, retained bool) error {

@@ -786,6 +786,45 @@ func TestFreezing(t *testing.T) {
 	}
 }
 
+// TestFrozenUnheard: a snapshot that is ready as the link is lost is found when
+// there is another, and no second one is made; fetching goes on over links.
+func TestFrozenUnheard(t *testing.T) {
+	r := newRig(newKit(t))
+	r.slow = true
+	r.panel("p1", 6, level(1))
+	r.addCard(1, level(1))
+	p := newFakePanel(r, "p1")
+	p.epoch = 1
+	p.connect()
+	if len(r.work) != 1 {
+		t.Fatalf("%d snapshots are made, want 1", len(r.work))
+	}
+	r.work[0](t.Context()) // what it gives is never done: the session has ended
+	r.work, r.slow, r.out = nil, false, nil
+	ready := func() (n int) { return r.count("SELECT COUNT(*) FROM snapshots WHERE state = 'ready'") }
+	if n := ready(); n != 1 {
+		t.Fatalf("%d snapshots are ready, want 1", n)
+	}
+	var id access.ID
+	for range 2 {
+		if err := r.e.forget(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		p.connect()
+		s := r.offered("p1")
+		if s == nil || ready() != 1 || !id.IsZero() && s.ID != id {
+			t.Fatalf("offered %+v of %d that are ready, want the one that was made", s, ready())
+		}
+		id = s.ID
+	}
+	p.connect()
+	p.settle()
+	p.inStep()
+	if n := ready(); n != 0 {
+		t.Errorf("%d snapshots are ready after all", n)
+	}
+}
+
 // TestChunksWait: chunks go out as far as there is room, in the panel's order.
 func TestChunksWait(t *testing.T) {
 	r := newRig(newKit(t))
