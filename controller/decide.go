@@ -43,7 +43,11 @@ func (p *point) decide(ctx context.Context, ap *access.AccessPoint, credentials 
 		p.storeFault(ap, credentials, err)
 		return access.Decision{}
 	}
-	q.PIN, q.Place = pin, p.placeBefore(credentials, q.Place)
+	held := p.heldAfterGrant(credentials)
+	if held {
+		q.Place = p.last.place
+	}
+	q.PIN = pin
 	d, trace := access.Explain(q)
 	p.pair.Store(&d.Pair)
 	if d.WantPIN {
@@ -54,7 +58,9 @@ func (p *point) decide(ctx context.Context, ap *access.AccessPoint, credentials 
 		return d
 	}
 	if d.Granted() {
-		p.last = lastCard{credentials, p.c.mono(), q.Place}
+		if !held {
+			p.last = lastCard{credentials, p.c.mono(), q.Place}
+		}
 		p.granted(ctx, ap, credentials, d, trace)
 	} else {
 		p.denied(ctx, ap, credentials, d, trace)
@@ -62,14 +68,10 @@ func (p *point) decide(ctx context.Context, ap *access.AccessPoint, credentials 
 	return d
 }
 
-// placeBefore gives where the holder of a card that is held to the reader was
-// before its first grant: for anti-passback it counts once.
-func (p *point) placeBefore(credentials []access.Credential, now access.Place) access.Place {
-	if !slices.Equal(p.last.credentials, credentials) || p.c.mono()-p.last.seen >= repeatWithin {
-		return now
-	}
-	p.last.seen = p.c.mono()
-	return p.last.place
+// heldAfterGrant reports whether a card that was just granted is still being held to
+// the reader: for anti-passback it counts once, from its first grant on.
+func (p *point) heldAfterGrant(credentials []access.Credential) bool {
+	return slices.Equal(p.last.credentials, credentials) && p.c.mono()-p.last.granted < repeatWithin
 }
 
 func (p *point) granted(ctx context.Context, ap *access.AccessPoint, credentials []access.Credential, d access.Decision, trace access.Trace) {

@@ -29,8 +29,8 @@ type point struct {
 	w      ReaderWiring
 	frames chan seen
 	entry  *wiegand.Entry
-	card   *cardEntry                  // a card that waits for its PIN
-	last   lastCard                    // that was granted
+	card   *cardEntry // a card that waits for its PIN
+	last   lastCard
 	pair   atomic.Pointer[access.Pair] // never nil
 
 	lastBad time.Duration
@@ -64,11 +64,11 @@ type cardEntry struct {
 	until       time.Duration
 }
 
-// lastCard is a card that was granted, when it was last seen, and where its holder
-// was before.
+// lastCard is a card that was granted, when it was first, and where its holder was
+// before.
 type lastCard struct {
 	credentials []access.Credential
-	seen        time.Duration
+	granted     time.Duration
 	place       access.Place
 }
 

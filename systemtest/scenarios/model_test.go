@@ -63,8 +63,8 @@ type pointModel struct {
 	last  lastRead
 }
 
-// lastRead is what was granted last, when it was seen last, and where its holder
-// was before.
+// lastRead is what was granted last, when it was first, and where its holder was
+// before.
 type lastRead struct {
 	shown  shown
 	at     time.Time

@@ -154,8 +154,8 @@ func check(pin, typed string) entry {
 // answer decides and does what comes of it.
 func (m *model) answer(r int, c shown, pin entry) {
 	p, d := &m.points[r], &m.doors[doorOf[r]]
-	if p.last.at.Add(sameCard).After(m.now) && alikeShown(r, p.last.shown, c) {
-		p.last.at = m.now
+	held := p.last.at.Add(sameCard).After(m.now) && alikeShown(r, p.last.shown, c)
+	if held {
 		m.before = &p.last.before
 	}
 	a := m.decide(r, c, pin)
@@ -184,7 +184,9 @@ func (m *model) answer(r int, c shown, pin entry) {
 		return
 	}
 	m.stats.grants++
-	p.last = lastRead{c, m.now, m.place(a.key.holder())}
+	if !held {
+		p.last = lastRead{c, m.now, m.place(a.key.holder())}
+	}
 	m.signals[r] = "granted"
 	m.besides(r, a)
 	var going []movement
