@@ -57,6 +57,7 @@ const (
 	PolicyRefused    EventType = 322
 	ClockChanged     EventType = 323
 	PolicyApplied    EventType = 324 // one that central sent
+	LocalKeysChanged EventType = 325 // those of this panel alone; how many there are, in the detail
 	StoreQuarantined EventType = 330
 	EventsDropped    EventType = 331
 	StoreReadOnly    EventType = 332
@@ -107,6 +108,7 @@ var eventTexts = map[EventType]string{
 	PanelStarted:   "panel started",
 	PolicyReloaded: "configuration reloaded", PolicyRefused: "configuration refused", ClockChanged: "clock state changed",
 	PolicyApplied:    "policy from central in force",
+	LocalKeysChanged: "keys of the panel alone changed",
 	StoreQuarantined: "damaged key store put aside", EventsDropped: "events dropped, journal full", StoreReadOnly: "store is read-only",
 	BadEnvelope: "undecodable message dropped", ReaderFault: "reader fault", BadRead: "unreadable card", OutputFault: "lock output fault", InputFault: "input fault",
 	InputActive: "input active", InputInactive: "input inactive",

@@ -67,6 +67,7 @@ type schema struct {
 	Items      *schema           `json:"items"`
 	Required   []string          `json:"required"`
 	Properties map[string]schema `json:"properties"`
+	Events     map[string]string `json:"x-event-types"`
 }
 
 func readDocument(t *testing.T) (d document, raw any) {
@@ -217,6 +218,45 @@ func TestAsyncAPISchemas(t *testing.T) {
 		if !seen[name] {
 			t.Errorf("schema %s is of no message", name)
 		}
+	}
+}
+
+// TestAsyncAPIEventTypes holds the document's numbers and words against those of
+// the source.
+func TestAsyncAPIEventTypes(t *testing.T) {
+	f, err := parser.ParseFile(token.NewFileSet(), "../access/event.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{}
+	ast.Inspect(f, func(n ast.Node) bool {
+		spec, ok := n.(*ast.ValueSpec)
+		if !ok || len(spec.Values) == 0 {
+			return true
+		}
+		if typ, ok := spec.Type.(*ast.Ident); !ok || typ.Name != "EventType" {
+			return true
+		}
+		for i, v := range spec.Values {
+			number := v.(*ast.BasicLit).Value
+			n, err := strconv.ParseUint(number, 10, 16)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text := access.EventType(n).Text()
+			if text == access.EventType(0).Text() {
+				t.Errorf("%s has no text", spec.Names[i])
+			}
+			if other, twice := want[number]; twice {
+				t.Errorf("%s has the number of %q", spec.Names[i], other)
+			}
+			want[number] = text
+		}
+		return true
+	})
+	d, _ := readDocument(t)
+	if diff := cmp.Diff(want, d.Components.Schemas["Entry"].Properties["type"].Events); diff != "" || len(want) < 50 {
+		t.Errorf("x-event-types of Entry in docs/asyncapi.yaml (-want +got):\n%s", diff)
 	}
 }
 

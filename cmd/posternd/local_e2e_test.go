@@ -235,7 +235,7 @@ func TestEndToEndLocalKey(t *testing.T) {
 	}
 	var notes []string
 	for _, e := range s.journal() {
-		if e.Type == 321 {
+		if e.Type == 325 {
 			notes = append(notes, e.Detail)
 		}
 	}

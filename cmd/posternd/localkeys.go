@@ -91,7 +91,7 @@ func (b *backend) changedLocal(ctx context.Context, s *store.Store, what string)
 	n := len(s.LocalKeys())
 	b.p.log.Info("local keys changed", "change", what, "local_keys", n)
 	err := b.p.ctl.NoteKept(ctx, access.Event{
-		Type: access.PolicyReloaded, Reason: access.ReasonOperator,
+		Type: access.LocalKeysChanged, Reason: access.ReasonOperator,
 		Detail: fmt.Sprintf("a key of this panel alone was %s at the panel; it has %s of its own now", what, count(n, "key")),
 	})
 	if err != nil {
