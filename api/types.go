@@ -109,6 +109,8 @@ type KeyStore struct {
 	Count    uint64        `json:"count"`
 	Digest   access.Digest `json:"digest"`
 	Local    int           `json:"local,omitempty"` // kept at this panel alone, not in Count
+	Codes    int           `json:"codes,omitempty"` // keypad codes that count at the doors, local ones too
+	CodeSize int           `json:"code_size,omitempty"`
 	ReadOnly bool          `json:"read_only"`
 }
 

@@ -41,11 +41,14 @@ func (s secrets) stage(id access.ID) []byte {
 
 func (s secrets) pin(id access.ID, pin string) []byte { return s.mac(string(id[:]), pin) }
 
+// codePrefix begins the index rows of codes, and of nothing else.
+const codePrefix = 'H'
+
 // prefix is the form under which a credential is indexed, nil for none. No
 // prefix of one kind begins one of another, nor another of its own.
 func (s secrets) prefix(c access.Credential) []byte {
 	if c.Kind == access.CodeKind {
-		return append([]byte{'H'}, s.mac("code", c.Digits())...)
+		return append([]byte{codePrefix}, s.mac("code", c.Digits())...)
 	}
 	return c.IndexKey()
 }

@@ -97,6 +97,7 @@ type Store struct {
 	pinLost    atomic.Bool
 	stage      *stage
 	local      atomic.Pointer[localKeys]
+	codes      atomic.Pointer[codesAt]
 	installing atomic.Bool   // a snapshot is being built, with a copy of the local keys
 	handed     atomic.Uint64 // highest event that NextEvents gave
 	lastGood   *lastGood

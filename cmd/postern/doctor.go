@@ -152,6 +152,7 @@ var problems = []struct{ begins, topic, name string }{
 	{"The clock can't be trusted", "clock", "clock-untrusted"},
 	{"The last change of the configuration", "configuration", "configuration-refused"},
 	{"Changes from central are taken unsigned", "trust", "unsigned"},
+	{"Codes can be guessed", "codes", "codes-guessable"},
 }
 
 // nameOf is the topic and name of one of the daemon's problems.
@@ -174,7 +175,7 @@ func (x *examiner) status(st api.Status) {
 		topic, name := nameOf(p.What)
 		said[topic] = true
 		switch name {
-		case "unsigned", "store-opening", "store-damaged":
+		case "unsigned", "store-opening", "store-damaged", "codes-guessable":
 			x.advice(topic, name, p.What, p.Do)
 		default:
 			x.wrong(topic, name, p.What, p.Do)
@@ -189,6 +190,9 @@ func (x *examiner) status(st api.Status) {
 	well("readers", "%s", count(len(st.Readers), "reader"))
 	well("link", "connected to %s", st.Link.Broker)
 	well("store", "%s", keyStore(st.Keys))
+	if st.Keys.Codes > 0 {
+		well("codes", "%s of %d digits, hard to guess", count(st.Keys.Codes, "code"), st.Keys.CodeSize)
+	}
 	well("trust", "changes from central are signed")
 	if st.Clock == "holdover" {
 		x.advice("clock", "clock-holdover", "The clock was right when the panel last saw a time server, and runs on by itself.",

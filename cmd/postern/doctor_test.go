@@ -103,6 +103,7 @@ func TestDoctor(t *testing.T) {
 		{name: "simulated", status: func(s *api.Status) { s.Simulated = true }, want: map[string]string{"simulated": stateAdvice}},
 		{name: "unsigned", status: problem("Changes from central are taken unsigned: x"), want: map[string]string{"unsigned": stateAdvice}},
 		{name: "forced", status: problem("Door main: DoorForcedOpen"), want: map[string]string{"door-alarm": stateWrong}},
+		{name: "too many codes", status: problem("Codes can be guessed: 11 codes of 4 digits are too easy to guess"), want: map[string]string{"codes-guessable": stateAdvice}},
 		{name: "a new problem", status: problem("The moon is full."), want: map[string]string{"panel-problem": stateWrong}},
 		{
 			name:   "no configuration",

@@ -94,12 +94,20 @@ func (p *panel) keyStore() api.KeyStore {
 	if s == nil {
 		return api.KeyStore{}
 	}
-	pos := s.Position()
+	pos, c := s.Position(), codes(s)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return api.KeyStore{
-		Epoch: pos.Epoch, Revision: pos.Revision, Count: pos.Count, Digest: pos.Digest, Local: len(s.LocalKeys()), ReadOnly: p.recovery.ReadOnly,
+		Epoch: pos.Epoch, Revision: pos.Revision, Count: pos.Count, Digest: pos.Digest, Local: len(s.LocalKeys()),
+		Codes: c.Count, CodeSize: c.Size, ReadOnly: p.recovery.ReadOnly,
 	}
+}
+
+// codes counts the codes, none where they can't be read: the store itself tells of
+// that.
+func codes(s *store.Store) store.Codes {
+	c, _ := s.Codes()
+	return c
 }
 
 // problems are what is wrong, worst first, with what to do about it.
@@ -161,6 +169,12 @@ func (p *panel) problems() []api.Problem {
 	if len(p.config().Trust.Keys) == 0 {
 		add("Changes from central are taken unsigned: whoever controls the broker can open doors.",
 			"Put central's signing keys into trust.keys in panel.toml.")
+	}
+	if st := p.late.get(); st != nil {
+		if c := codes(st); access.CodeRisk(c.Size, c.Count) != "" {
+			add("Codes can be guessed: "+access.CodeRisk(c.Size, c.Count)+".",
+				"Raise the size of codes in the policy and give new ones out, or remove those that nobody needs.")
+		}
 	}
 	if n := p.ctl.Pending(); n > 100 {
 		add(fmt.Sprintf("%d events wait to be written.", n), "Check the SD card's space and health.")

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -63,6 +64,30 @@ func TestEndToEndPolicy(t *testing.T) {
 	s.admin("policy", "apply", "site-001", filepath.Join(s.dir, "policy.json"))
 	inForce("alwas")
 	s.badge("front", card, 102) // what was in force stays
+
+	for n := range 11 {
+		code := s.add(fmt.Sprintf(`{"key":{"identification":"%d","type":"code"},"access_levels":[%q]}`, 4000+n, levelNew))
+		s.wantStatus(code.ID, "Applied")
+	}
+	const risk = "11 codes of 4 digits are too easy to guess"
+	if out := s.do("status"); !strings.Contains(out, `"codes":11,"code_size":4`) || !strings.Contains(out, risk) {
+		t.Errorf("status does not tell of the codes: %s", out)
+	}
+	check := func() string {
+		out, err := exec.Command(filepath.Join(s.bin, "posternd"), "check", "--config", filepath.Join(s.dir, "panel.toml")).CombinedOutput()
+		if err != nil {
+			t.Errorf("check: %v: %s", err, out)
+		}
+		return string(out)
+	}
+	if out := check(); !strings.Contains(out, "ask postern doctor") {
+		t.Errorf("check beside the daemon: %s", out)
+	}
+	s.panel.end(t, syscall.SIGTERM)
+	if out := check(); !strings.Contains(out, "warning: "+risk) {
+		t.Errorf("check: %s", out)
+	}
+	s.startPanel()
 }
 
 // A lockdown from central suspends everything, outlives a power cut, and ends by
