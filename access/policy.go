@@ -102,7 +102,7 @@ type Interlock struct {
 
 // DoorTimes are how long a door's states last.
 type DoorTimes struct {
-	Strike      time.Duration // released by a grant; at least MinStrike unless set
+	Strike      time.Duration // released by a grant; 3 s unless set
 	Extended    time.Duration // the same for keys with the extended option
 	Relock      time.Duration // after opening, the lock is secured again
 	HeldWarning time.Duration // open longer than this warns

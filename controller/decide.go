@@ -31,8 +31,9 @@ func (p *point) query(ap *access.AccessPoint, credentials []access.Credential) (
 	return q, nil
 }
 
-// decide looks the credentials up, asks access.Decide, and acts on the answer.
-func (p *point) decide(ctx context.Context, ap *access.AccessPoint, credentials []access.Credential, pin access.PINEntry) access.Decision {
+// decide looks the credentials up, asks access.Explain, and acts on the answer. pin
+// is what was typed after a card, nil where nothing was, or not yet.
+func (p *point) decide(ctx context.Context, ap *access.AccessPoint, credentials []access.Credential, pin *string) access.Decision {
 	// Of two doors that exclude each other, one is decided on at a time.
 	if p.c.policy.Load().Interlocked(ap.Door) != nil {
 		p.c.granting.Lock()
@@ -47,25 +48,32 @@ func (p *point) decide(ctx context.Context, ap *access.AccessPoint, credentials 
 	if held {
 		q.Place = p.last.place
 	}
-	q.PIN = pin
-	d, trace := access.Explain(q)
-	p.pair.Store(&d.Pair)
-	if d.WantPIN {
+	a, counted, err := p.answer(ctx, ap, q, pin)
+	if err != nil {
+		p.storeFault(ap, credentials, err)
+		p.settle(ctx, access.Decision{}, counted)
+		return access.Decision{}
+	}
+	p.pair.Store(&a.Pair)
+	switch {
+	case a.WantPIN:
 		now := p.c.mono()
 		p.card = &cardEntry{credentials: credentials, seen: now, until: now + pinWait}
 		p.entry.Reset()
 		p.w.Device.Indicate(SignalPINWanted)
-		return d
-	}
-	if d.Granted() {
+		return a.Decision
+	case a.Granted():
 		if !held {
 			p.last = lastCard{credentials, p.c.mono(), q.Place}
 		}
-		p.granted(ctx, ap, credentials, d, trace)
-	} else {
-		p.denied(ctx, ap, credentials, d, trace)
+		p.w.Device.Indicate(SignalGranted)
+		p.granted(ap, credentials, a)
+	default:
+		p.w.Device.Indicate(SignalDenied)
+		p.denied(ap, credentials, a, counted)
 	}
-	return d
+	p.settle(ctx, a.Decision, counted)
+	return a.Decision
 }
 
 // heldAfterGrant reports whether a card that was just granted is still being held to
@@ -74,20 +82,13 @@ func (p *point) heldAfterGrant(credentials []access.Credential) bool {
 	return slices.Equal(p.last.credentials, credentials) && p.c.mono()-p.last.granted < repeatWithin
 }
 
-func (p *point) granted(ctx context.Context, ap *access.AccessPoint, credentials []access.Credential, d access.Decision, trace access.Trace) {
+func (p *point) granted(ap *access.AccessPoint, credentials []access.Credential, a answer) {
 	if door := p.c.doors[ap.Door]; door != nil {
 		p.c.reserve(ap.Door)
-		door.grant(grant{extended: d.Extended, at: p.c.mono(), going: p.c.going(ap, d)})
+		door.grant(grant{extended: a.Extended, at: p.c.mono(), going: p.c.going(ap, a.Decision)})
 	}
-	p.journal(ap, credentials, d, trace)
-	p.tell(ap, d)
-	p.w.Device.Indicate(SignalGranted)
-	if d.Type == access.GrantedCardPIN {
-		p.succeed(ctx, keySubject(*d.Key), true)
-	}
-	if d.Type == access.GrantedCardPIN || credentials[0].Kind == access.CodeKind {
-		p.succeed(ctx, pointSubject(ap), false)
-	}
+	p.journal(ap, credentials, a.Decision, a.trace)
+	p.tell(ap, a.Decision)
 }
 
 // tell journals what a grant means besides.
@@ -108,18 +109,14 @@ func (p *point) tell(ap *access.AccessPoint, d access.Decision) {
 	}
 }
 
-// denied counts a wrong entry, and commits that before anybody is told: else a
-// power cut would give the tries back.
-func (p *point) denied(ctx context.Context, ap *access.AccessPoint, credentials []access.Credential, d access.Decision, trace access.Trace) {
-	rules := p.c.policy.Load().Lockout.Or(access.DefaultLockout())
-	if d.CountKey {
-		p.fail(ctx, ap, keySubject(*d.Key), rules.KeyTries, access.Event{Type: access.KeyLockedOut, Key: d.Key.ID, KeyType: d.Key.Type})
+// denied journals a denial, and the lockouts that it began.
+func (p *point) denied(ap *access.AccessPoint, credentials []access.Credential, a answer, counted []charged) {
+	for _, c := range counted {
+		if c.began && c.wrong(a.Decision) {
+			p.c.Note(c.event(ap, a.Decision))
+		}
 	}
-	if d.CountPad {
-		p.fail(ctx, ap, pointSubject(ap), rules.PointTries, access.Event{Type: access.KeypadLockedOut})
-	}
-	p.journal(ap, credentials, d, trace)
-	p.w.Device.Indicate(SignalDenied)
+	p.journal(ap, credentials, a.Decision, a.trace)
 }
 
 func (p *point) storeFault(ap *access.AccessPoint, credentials []access.Credential, err error) {
@@ -137,28 +134,6 @@ func (p *point) lockout(subject string) bool {
 		return true
 	}
 	return l.Locked(p.c.opts.Clock().Now)
-}
-
-func (p *point) fail(ctx context.Context, ap *access.AccessPoint, subject string, tries int, locked access.Event) {
-	l, err := p.c.lockout(subject)
-	if err != nil {
-		p.c.opts.Log.Error("read lockout", "reader", p.w.ID, "error", err)
-		return
-	}
-	l, began := l.FailBy(p.c.opts.Clock().Now, tries, p.c.policy.Load().Lockout)
-	p.c.setLockout(ctx, subject, l)
-	if began {
-		locked.Door, locked.Point = ap.Door, ap.ID
-		p.c.Note(locked)
-	}
-}
-
-func (p *point) succeed(ctx context.Context, subject string, whole bool) {
-	l, err := p.c.lockout(subject)
-	if err != nil || l.IsZero() {
-		return
-	}
-	p.c.setLockout(ctx, subject, l.Succeed(whole))
 }
 
 func (c *Controller) lockout(subject string) (access.Lockout, error) {

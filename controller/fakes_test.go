@@ -27,6 +27,7 @@ type fakeReader struct {
 
 	mu      sync.Mutex
 	signals []Signal
+	at      []time.Time // of each signal
 }
 
 func newFakeReader() *fakeReader {
@@ -57,6 +58,7 @@ func (r *fakeReader) Indicate(s Signal) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.signals = append(r.signals, s)
+	r.at = append(r.at, time.Now())
 }
 
 func (r *fakeReader) last() Signal {
@@ -141,7 +143,9 @@ type fakeStore struct {
 	lookupErr error
 	writeErr  error
 	compared  int
+	onCompare func()
 	slow      time.Duration // of a lookup
+	commit    time.Duration // of keeping a lockout
 	hang      bool          // SetLockout waits for its context
 }
 
@@ -187,6 +191,9 @@ func (s *fakeStore) PINMatches(k access.Key, pin string) (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.compared++
+	if s.onCompare != nil {
+		s.onCompare()
+	}
 	return s.pins[k.ID] == pin && pin != "", nil
 }
 
@@ -198,8 +205,9 @@ func (s *fakeStore) Lockout(subject string) (access.Lockout, error) {
 
 func (s *fakeStore) SetLockout(ctx context.Context, subject string, l access.Lockout) error {
 	s.mu.Lock()
-	hang := s.hang
+	hang, commit := s.hang, s.commit
 	s.mu.Unlock()
+	time.Sleep(commit) // the bubble's clock
 	if hang {
 		<-ctx.Done()
 		return ctx.Err()

@@ -216,7 +216,7 @@ func (p *point) frame(ctx context.Context, f wiegand.Frame) {
 		p.giveUp()
 	}
 	p.entry.Reset()
-	if d := p.decide(ctx, ap, credentials, access.PINNone); d.Type == access.DeniedUnknown {
+	if d := p.decide(ctx, ap, credentials, nil); d.Type == access.DeniedUnknown {
 		p.hint(candidates)
 	}
 }
@@ -285,7 +285,7 @@ func (p *point) typed(ctx context.Context, f wiegand.Frame) bool {
 		p.pin(ctx, ap, digits) // none where there was an error: wrong
 	case err != nil:
 	default:
-		p.decide(ctx, ap, []access.Credential{access.CodeCredential(digits)}, access.PINNone)
+		p.decide(ctx, ap, []access.Credential{access.CodeCredential(digits)}, nil)
 	}
 	return true
 }
@@ -370,7 +370,7 @@ func (p *point) key(ctx context.Context, f wiegand.Frame) {
 		p.pin(ctx, ap, digits)
 		return
 	}
-	p.decide(ctx, ap, []access.Credential{access.CodeCredential(digits)}, access.PINNone)
+	p.decide(ctx, ap, []access.Credential{access.CodeCredential(digits)}, nil)
 }
 
 // pin is a PIN that was typed after a card. The key is looked up anew: it may
@@ -378,19 +378,7 @@ func (p *point) key(ctx context.Context, f wiegand.Frame) {
 func (p *point) pin(ctx context.Context, ap *access.AccessPoint, digits string) {
 	credentials := p.card.credentials
 	p.card = nil
-	keys, err := p.lookup(credentials)
-	if err != nil {
-		p.storeFault(ap, credentials, err)
-		return
-	}
-	verdict := access.PINWrong
-	if len(keys) == 1 && !p.lockout(keySubject(keys[0])) && !p.lockout(pointSubject(ap)) {
-		if verdict, err = p.comparePIN(keys[0], digits); err != nil {
-			p.storeFault(ap, credentials, err)
-			return
-		}
-	}
-	p.decide(ctx, ap, credentials, verdict)
+	p.decide(ctx, ap, credentials, &digits)
 }
 
 // comparePIN compares a PIN as typed. Both ways in which it may be right are

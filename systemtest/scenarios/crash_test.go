@@ -17,6 +17,7 @@ func (w *world) effect() {
 	left := w.store.disarm()
 	if left == "" {
 		w.settle()
+		w.risked = nil
 		return
 	}
 	w.stats.cuts++
@@ -27,6 +28,9 @@ func (w *world) effect() {
 		if w.signals[r] == "denied" && slices.Contains(s, "denied") {
 			pads = w.pads // it was answered: what it counted was committed
 		}
+		if w.signals[r] == "granted" && len(w.risked) > 0 && !slices.Contains(s, "granted") {
+			w.ungrant(doorOf[r])
+		}
 	}
 	w.signals = [readers]string{}
 	for d := range w.doors {
@@ -36,14 +40,25 @@ func (w *world) effect() {
 	if !w.blind {
 		w.checkLocks(locks)
 	}
-	may, boot := w.events, w.boot
+	may, boot, risked := w.events, w.boot, w.risked
+	w.risked = nil
 	w.halt(left)
 	w.recover = func() {
 		w.recoverJournal(boot, may, told)
-		w.recoverPads(pads)
+		w.recoverPads(pads, risked)
 		w.recoverPlaces(places)
 	}
 	w.up()
+}
+
+// ungrant takes back that a door was released for an entry that was still being
+// counted when the power was cut.
+func (w *world) ungrant(door int) {
+	since := func(c change) bool { return c.door == door && !c.at.Before(w.riskedAt) }
+	if n := slices.IndexFunc(w.locks, since); n >= 0 {
+		w.doors[door].wasReleased = !w.locks[n].released
+	}
+	w.locks = slices.DeleteFunc(w.locks, since)
 }
 
 // recoverJournal checks that the card holds what was told, and beyond it only
@@ -92,11 +107,11 @@ func (w *world) recoverJournal(boot access.ID, may []event, told []access.Event)
 }
 
 // recoverPads takes each subject's wrong entries from the card: those of before
-// or of now, none else.
-func (w *world) recoverPads(before map[string]tries) {
-	for _, subject := range subjects(before, w.pads) {
+// or of now, or with the entry that was not answered yet, none else.
+func (w *world) recoverPads(before, risked map[string]tries) {
+	for _, subject := range subjects(before, w.pads, risked) {
 		got := w.triesOf(subject)
-		if got != before[subject] && got != w.pads[subject] {
+		if risk, some := risked[subject]; got != before[subject] && got != w.pads[subject] && (!some || got != risk) {
 			w.failed("wrong entries of %s are %+v on the card, and were %+v, then %+v", subject, got, before[subject], w.pads[subject])
 		}
 		w.setPad(subject, got)

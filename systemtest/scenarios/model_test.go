@@ -73,22 +73,24 @@ type lastRead struct {
 
 // model is the panel as it has to be.
 type model struct {
-	now    time.Time
-	clock  wallClock
-	site   *site
-	keys   map[access.ID]*key
-	doors  [doors]doorModel
-	points [readers]pointModel
-	pads   map[string]tries
-	places map[access.ID]access.Place
-	fires  [2]bool
-	down   bool // the lockdown input
-	aux    bool
-	orders []access.DoorOrder
-	first  [doors]time.Time // until when a first card unlocks it
-	heard  time.Time        // of central
-	stale  bool
-	before *access.Place // where the holder of a card that is held to a reader was
+	now      time.Time
+	clock    wallClock
+	site     *site
+	keys     map[access.ID]*key
+	doors    [doors]doorModel
+	points   [readers]pointModel
+	pads     map[string]tries
+	risked   map[string]tries // what the card may hold while an entry is not answered
+	riskedAt time.Time
+	places   map[access.ID]access.Place
+	fires    [2]bool
+	down     bool // the lockdown input
+	aux      bool
+	orders   []access.DoorOrder
+	first    [doors]time.Time // until when a first card unlocks it
+	heard    time.Time        // of central
+	stale    bool
+	before   *access.Place // where the holder of a card that is held to a reader was
 
 	events  []event  // expected since the last check
 	locks   []change // likewise
@@ -297,14 +299,22 @@ func (m *model) locked(subject string) bool {
 
 // fail counts a wrong entry, and says whether it locks out.
 func (m *model) fail(subject string, most int) bool {
+	t, began := m.failed(subject, most)
+	m.pads[subject] = t
+	return began
+}
+
+// failed is what a wrong entry makes of a subject's, and whether it locks out.
+func (m *model) failed(subject string, most int) (t tries, began bool) {
 	_, _, first, longest := m.site.rules()
-	t, now := m.pads[subject], m.wall()
+	now := m.wall()
+	t = m.pads[subject]
 	if age := now.Sub(t.last); age > max(time.Hour, 2*longest) || age < -time.Hour {
 		t = tries{}
 	}
 	t.last = now
 	t.failures++
-	began := t.failures >= most
+	began = t.failures >= most
 	if began {
 		length := first
 		for range min(t.level, 16) {
@@ -314,6 +324,5 @@ func (m *model) fail(subject string, most int) bool {
 		t.failures = 0
 		t.level++
 	}
-	m.pads[subject] = t
-	return began
+	return t, began
 }

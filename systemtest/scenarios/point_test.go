@@ -177,6 +177,7 @@ func (m *model) answer(r int, c shown, pin entry) {
 		}
 	}
 	m.expect(e)
+	m.risk(r, c, a)
 	if !a.granted() {
 		m.stats.denials++
 		m.signals[r] = "denied"
@@ -203,6 +204,22 @@ func (m *model) answer(r int, c shown, pin entry) {
 		m.move(going)
 	}
 	d.let(a.key.has(access.Extended))
+}
+
+// risk is what an entry is counted as until it was answered: as a wrong one.
+func (m *model) risk(r int, c shown, a answer) {
+	keys, pads, _, _ := m.site.rules()
+	m.risked, m.riskedAt = map[string]tries{}, m.now
+	switch a.reason {
+	case access.ReasonLockedDown, access.ReasonBlocked, access.ReasonLockedOut, access.ReasonWrongMode:
+		return // before anything was asked about the entry
+	}
+	if a.typ == access.GrantedCardPIN {
+		m.risked["key:"+a.key.id.String()], _ = m.failed("key:"+a.key.id.String(), keys)
+	}
+	if a.typ == access.GrantedCardPIN || c.code != "" {
+		m.risked["point:"+pointID(r)], _ = m.failed("point:"+pointID(r), pads)
+	}
 }
 
 // count counts a wrong entry.
