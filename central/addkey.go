@@ -19,17 +19,27 @@ func (t *tx) addKey(ctx context.Context, c *caller, ch change) (*key, error) {
 	if err != nil {
 		return nil, err
 	}
+	var was *key
 	if k == nil {
 		if k, err = t.newKey(ctx, c, ch); err != nil {
 			return nil, err
 		}
-	} else if ch.hasKey {
-		if err := t.reidentify(ctx, k, ch); err != nil {
-			return nil, err
+	} else {
+		before := *k
+		was = &before
+		if ch.hasKey {
+			if err := t.reidentify(ctx, k, ch); err != nil {
+				return nil, err
+			}
 		}
 	}
 	if err := t.apply(ctx, c, k, ch); err != nil {
 		return nil, err
+	}
+	if !ch.judged {
+		if err := t.separate(ctx, was, k); err != nil {
+			return nil, err
+		}
 	}
 	if err := t.saveKey(ctx, k); err != nil {
 		return nil, err

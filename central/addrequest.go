@@ -71,6 +71,7 @@ type change struct {
 	lastName  string
 	badPerson error // counts for a new key only: an update leaves the person alone
 	state     optional[access.State]
+	judged    bool // separation of duties was looked at already, or nobody gains by it
 }
 
 // check reads every member, so that what is left to go wrong depends on what

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"strings"
 	"sync"
@@ -144,6 +145,11 @@ func (s *Store) Audit(ctx context.Context, f AuditFilter) ([]AuditEntry, error) 
 	if f.Limit <= 0 || f.Limit > MaxAudit {
 		f.Limit = MaxAudit
 	}
+	return s.listAudit(ctx, f)
+}
+
+// listAudit is Audit with whatever limit there is.
+func (s *Store) listAudit(ctx context.Context, f AuditFilter) ([]AuditEntry, error) {
 	var p params
 	query := "SELECT sequence_id, at, actor_kind, actor, actor_id, action, subject, detail FROM audit WHERE sequence_id > " + p.add(f.After)
 	if !f.From.IsZero() {
@@ -242,7 +248,7 @@ func (a *API) audit(ctx context.Context, u *actor, _ http.ResponseWriter, r *htt
 	if err != nil {
 		return nil, err
 	}
-	after, err := number(q, "after", 0, 1<<31-1)
+	after, err := number(q, "after", 0, int64(math.MaxInt64))
 	if err != nil {
 		return nil, err
 	}
@@ -255,18 +261,11 @@ func (a *API) audit(ctx context.Context, u *actor, _ http.ResponseWriter, r *htt
 	if err := errors.Join(err1, err2); err != nil {
 		return nil, err
 	}
-	// One more than is given tells whether there is more; the last page may be
-	// short of that by the bound of Audit.
-	entries, err := a.store.Audit(ctx, AuditFilter{After: int64(after), From: from.Value, To: to.Value, Actor: q["actor"], Limit: min(limit+1, MaxAudit)})
+	// One more than is given tells whether there is more.
+	entries, err := a.store.listAudit(ctx, AuditFilter{After: after, From: from.Value, To: to.Value, Actor: q["actor"], Limit: limit + 1})
 	if err != nil {
 		return nil, err
 	}
-	out := auditAnswer{Entries: append([]AuditEntry{}, entries...)}
-	switch {
-	case len(entries) > limit:
-		out.Entries, out.HasMore = out.Entries[:limit], true
-	case len(entries) == MaxAudit:
-		out.HasMore = true
-	}
+	out := auditAnswer{Entries: append([]AuditEntry{}, entries[:min(len(entries), limit)]...), HasMore: len(entries) > limit}
 	return out, nil
 }

@@ -80,21 +80,32 @@ func (s *Store) Import(ctx context.Context, in io.Reader, spec ImportSpec) (Impo
 		return out, err
 	}
 	out.Faults = append(out.Faults, faults...)
-	people := map[string]access.ID{}
+	people, judge := map[string]access.ID{}, importJudge{given: map[string][]string{}}
 	for chunk := range slices.Chunk(lines, importChunk) {
-		err := s.stable(ctx, func(t *tx) error {
+		if err := s.stable(ctx, func(t *tx) error { return t.knownPeople(ctx, c, chunk, people) }); err != nil {
+			return out, fmt.Errorf("find people: %w", err)
+		}
+	}
+	for chunk := range slices.Chunk(lines, importChunk) {
+		err := s.stable(ctx, func(t *tx) (err error) {
+			if judge.pairs, err = t.exclusions(ctx); err != nil {
+				return err
+			}
 			for _, l := range chunk {
-				k, err := t.checkImport(ctx, c, l.change)
+				if l.person != "" && l.change.personID.IsZero() {
+					l.change.personID = people[l.person]
+				}
+				was, k, err := t.checkImport(ctx, c, l.change)
+				if err == nil {
+					err = judge.line(t, l, was, k)
+				}
 				if err := importFault(&out.Faults, l.number, err); err != nil {
 					return err
 				}
-				if k == nil {
+				if was == nil {
 					out.Added++
-					continue
-				}
-				out.Changed++
-				if l.person != "" && people[l.person].IsZero() {
-					people[l.person] = k.Person
+				} else {
+					out.Changed++
 				}
 			}
 			return nil
@@ -211,30 +222,32 @@ func (s *Store) levelNames(ctx context.Context) (map[string][]string, error) {
 }
 
 // checkImport is what of addKey can be known without writing: it gives the key
-// that is there already, nil for a new one.
-func (t *tx) checkImport(ctx context.Context, c *caller, ch change) (*key, error) {
-	was, err := t.target(ctx, c, ch)
-	if err != nil {
-		return nil, err
+// that is there already, nil for a new one, and the one that it would be.
+func (t *tx) checkImport(ctx context.Context, c *caller, ch change) (was, k *key, err error) {
+	if was, err = t.target(ctx, c, ch); err != nil {
+		return nil, nil, err
 	}
-	k := &key{integration: c.integration}
+	k = &key{integration: c.integration}
 	if was != nil {
 		same := *was
 		k = &same
 	} else {
 		if ch.badPerson != nil {
-			return nil, ch.badPerson
+			return nil, nil, ch.badPerson
 		}
 		if !ch.personID.IsZero() {
-			if _, err := t.findPerson(ctx, c, ch); err != nil {
-				return nil, err
+			if k.person, err = t.findPerson(ctx, c, ch); err != nil {
+				return nil, nil, err
 			}
 		}
 		if err := t.reidentify(ctx, k, ch); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	return was, t.apply(ctx, c, k, ch)
+	if err := t.apply(ctx, c, k, ch); err != nil {
+		return was, k, err
+	}
+	return was, k, t.separate(ctx, was, k)
 }
 
 func importColumns() []string {

@@ -3,6 +3,7 @@ package central
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -229,6 +230,16 @@ func TestAuditTrail(t *testing.T) {
 		if page.HasMore || page.Entries[len(page.Entries)-1].Sequence != before || page.Entries[0].Sequence != 3 {
 			t.Errorf("the rest: got %+v", page)
 		}
+		// A page that is the last and full says so, and what is asked for goes
+		// beyond what 32 bits hold.
+		s.want(200, s.aud, "GET", fmt.Sprintf("/v1/audit?after=%d&limit=3", before-3), "", &page)
+		if len(page.Entries) != 3 || page.HasMore {
+			t.Errorf("a full last page: got %+v", page)
+		}
+		s.want(200, s.aud, "GET", "/v1/audit?after=9223372036854775807", "", &page)
+		if len(page.Entries) != 0 || page.HasMore {
+			t.Errorf("after all: got %+v", page)
+		}
 		s.want(200, s.aud, "GET", "/v1/audit?actor=op", "", &page)
 		if len(page.Entries) != 3 {
 			t.Errorf("of op: got %+v", page)
@@ -238,7 +249,7 @@ func TestAuditTrail(t *testing.T) {
 			t.Errorf("to come: got %+v", page)
 		}
 		s.want(403, s.op, "GET", "/v1/audit", "", nil)
-		for _, bad := range []string{"limit=0", "limit=x", "limit=1001", "after=-1", "from_date=yesterday", "who=me", "limit=1&limit=2"} {
+		for _, bad := range []string{"limit=0", "limit=x", "limit=1001", "after=-1", "after=9223372036854775808", "from_date=yesterday", "who=me", "limit=1&limit=2"} {
 			s.want(400, s.aud, "GET", "/v1/audit?"+bad, "", nil)
 		}
 		// The database itself holds on to it.
@@ -248,6 +259,41 @@ func TestAuditTrail(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestAuditPages: pages of the most entries say rightly whether more follow.
+func TestAuditPages(t *testing.T) {
+	k := newKit(t)
+	s := newStaff(k)
+	have, err := k.store.Audit(t.Context(), AuditFilter{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// As many as make two full pages.
+	err = k.store.update(t.Context(), func(x *tx) error {
+		for n := range 2*MaxAudit - len(have) {
+			const one = "INSERT INTO audit (sequence_id, at, actor_kind, actor, actor_id, action, subject, detail) VALUES ($1, 1, 'user', 'x', '', 'y', '', '')"
+			if err := x.exec(t.Context(), one, int64(1)<<40+int64(n)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	after, sizes := int64(0), []int{}
+	for more := true; more; {
+		var page auditAnswer
+		s.want(200, s.aud, "GET", fmt.Sprintf("/v1/audit?after=%d", after), "", &page)
+		if more = page.HasMore; len(page.Entries) > 0 {
+			after = page.Entries[len(page.Entries)-1].Sequence
+		}
+		sizes = append(sizes, len(page.Entries))
+	}
+	if !slices.Equal(sizes, []int{MaxAudit, MaxAudit}) {
+		t.Errorf("got pages of %v, want two full ones and no empty one", sizes)
+	}
 }
 
 // TestAuditWithItsDeed: an entry and what it tells of are in one transaction.

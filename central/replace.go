@@ -67,6 +67,7 @@ func (t *tx) replaceKey(ctx context.Context, c *caller, lost, next change, remov
 	next.levels = optional[[]access.ID]{Set: true, Value: old.Levels}
 	next.state = optional[access.State]{Set: true, Value: old.State}
 	next.personID = old.Person
+	next.judged = true // the person has it all already
 	if remove {
 		if err := t.removeKey(ctx, c, old.ID, access.Identification{}); err != nil {
 			return access.ID{}, err

@@ -126,6 +126,7 @@ func (t *tx) provision(ctx context.Context, userID string) error {
 // whether it is that already.
 func (t *tx) keyChange(ctx context.Context, c *caller, u User, held *key, levels []access.ID, from, to time.Time) (ch change, same bool, err error) {
 	ch = change{
+		judged: true, // by the vote
 		levels: optional[[]access.ID]{Set: true, Value: levels},
 		from:   optional[time.Time]{Set: true, Null: from.IsZero(), Value: from},
 		to:     optional[time.Time]{Set: true, Value: to},

@@ -73,8 +73,9 @@ type Token struct {
 	Secret  string    `json:"token,omitempty"` // only when just created
 }
 
+// checkRoles gives the roles in their order, each once; none as an empty list.
 func checkRoles(roles []string) ([]string, error) {
-	var out []string
+	out := []string{}
 	for _, r := range roleOrder() {
 		if slices.Contains(roles, r) {
 			out = append(out, r)

@@ -91,6 +91,16 @@ func TestUsersAPI(t *testing.T) {
 			t.Error("a refused request changed the database")
 		}
 
+		for _, body := range []string{`{"name":"gil"}`, `{"name":"gus","roles":null}`, `{"name":"guy","roles":[]}`} {
+			var u User
+			r := s.want(200, s.admin, "POST", "/v1/users", body, &u)
+			changed := s.want(200, s.admin, "POST", "/v1/users/"+u.ID, `{"roles":null}`, nil)
+			if !strings.Contains(r.body, `"roles":[]`) || !strings.Contains(changed.body, `"roles":[]`) {
+				t.Errorf("%s: got %s, changed %s, want no roles as []", body, r.body, changed.body)
+			}
+			s.want(204, s.admin, "DELETE", "/v1/users/"+u.ID, "", nil)
+		}
+
 		var me User
 		s.want(200, s.ann, "GET", "/v1/users/me", "", &me)
 		s.want(200, s.ann, "GET", "/v1/users/"+s.ann.id, "", &me)

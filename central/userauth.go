@@ -129,14 +129,14 @@ func query(r *http.Request, known ...string) (map[string]string, error) {
 }
 
 // number reads a parameter from 0 to most; without one it is fallback.
-func number(params map[string]string, name string, fallback, most int) (int, error) {
+func number[T int | int64](params map[string]string, name string, fallback, most T) (T, error) {
 	text, ok := params[name]
 	if !ok {
 		return fallback, nil
 	}
-	n, err := strconv.ParseUint(text, 10, 31)
-	if err != nil || int(n) > most {
+	n, err := strconv.ParseUint(text, 10, 63)
+	if err != nil || n > uint64(most) {
 		return 0, badRequest("InvalidParameter", name, "%s: want a number from 0 to %d", name, most)
 	}
-	return int(n), nil
+	return T(n), nil
 }

@@ -120,8 +120,9 @@ type Exclusion struct {
 	Right access.ID `json:"right"`
 }
 
-// AddExclusion names two levels that no person may hold at once; "" makes the
-// name of theirs.
+// AddExclusion names two levels that no person may hold at once, be it by
+// requests or by access keys; "" makes the name of theirs. Whoever holds both
+// already keeps them.
 func (s *Store) AddExclusion(ctx context.Context, a, b access.ID, name string) (Exclusion, error) {
 	x := Exclusion{ID: uuid.NewString(), Name: name, Left: a, Right: b}
 	if b.String() < a.String() {
@@ -215,20 +216,21 @@ func (s *Store) RemoveExclusion(ctx context.Context, a, b access.ID) error {
 }
 
 // holds are the levels that a user has, or will have by what was granted: by
-// requests other than one, and by access keys of the user's card.
+// requests other than one, and by access keys of the user's card or person.
 func (t *tx) holds(ctx context.Context, u User, except string) ([]string, error) {
 	levels, err := all(ctx, t, scanText, `SELECT DISTINCT level_id FROM access_requests
 		WHERE user_id = $1 AND id <> $2 AND state = 'granted' AND expires_at > $3`, u.ID, except, t.now.UnixMicro())
 	if err != nil {
 		return nil, fmt.Errorf("read what the user was granted: %w", err)
 	}
-	byCard, err := all(ctx, t, scanText, `SELECT DISTINCT l.level_id FROM user_cards c JOIN key_parts p ON p.part = c.part
-		JOIN keys k ON k.id = p.key_id JOIN key_levels l ON l.key_id = k.id
-		WHERE c.user_id = $1 AND k.id <> $2 AND k.removed_at = 0 AND (k.valid_to IS NULL OR k.valid_to > $3)`, u.ID, u.key, t.now.UnixMicro())
+	byKey, err := all(ctx, t, scanText, `SELECT DISTINCT l.level_id FROM keys k JOIN key_levels l ON l.key_id = k.id
+		WHERE k.id <> $2 AND k.removed_at = 0 AND k.state <> 'blacklisted' AND (k.valid_to IS NULL OR k.valid_to > $3)
+			AND (k.person_id = $4 OR k.id IN (SELECT p.key_id FROM user_cards c JOIN key_parts p ON p.part = c.part WHERE c.user_id = $1))`,
+		u.ID, u.key, t.now.UnixMicro(), u.person)
 	if err != nil {
 		return nil, fmt.Errorf("read what the user's card has: %w", err)
 	}
-	return append(levels, byCard...), nil
+	return append(levels, byKey...), nil
 }
 
 // broken are the pairs that a user would break by holding the level as well.

@@ -189,7 +189,7 @@ func newLevelsExclusive(o *options) *cobra.Command {
 	var remove bool
 	cmd := &cobra.Command{
 		Use: "exclusive [LEVEL_ID LEVEL_ID]", Args: cobra.ArbitraryArgs,
-		Short: "Let no person hold two access levels at once by requests, or list such pairs",
+		Short: "Let no person hold two access levels at once, by requests or by access keys, or list such pairs",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return o.open(cmd.Context(), func(s *central.Store) error {
