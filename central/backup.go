@@ -5,7 +5,9 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -24,6 +26,9 @@ func (s *Store) Backup(ctx context.Context, path string) (err error) {
 	}
 	// SQLite takes over an empty file, and would make one that all may read.
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w: the folder %s is not there", err, filepath.Dir(path))
+	}
 	if err != nil {
 		return fmt.Errorf("create backup: %w", err)
 	}

@@ -3,6 +3,8 @@ package central
 import (
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -110,5 +112,42 @@ func TestConfigFaults(t *testing.T) {
 		if err != nil && strings.Contains(err.Error(), "secret@") {
 			t.Errorf("%s: the error holds a password", name)
 		}
+	}
+}
+
+// TestShippedConfig: the file that is shipped names every setting there is, each
+// with its default where it is commented out.
+func TestShippedConfig(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "packaging", "etc", "central.toml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	opened := regexp.MustCompile(`(?m)^# (\[[a-z]+\]|[a-z_]+ = )`).ReplaceAllString(string(text), "$1")
+	c, err := ParseConfig([]byte(opened))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := DefaultConfig()
+	want.Database, want.SecretKeyFile = "/var/lib/postern-central/central.db", "/var/lib/postern-central/secret.key"
+	if c.RequestsPending != "168h" {
+		t.Errorf("requests_pending: got %s", c.RequestsPending)
+	}
+	c.RequestsPending = want.RequestsPending // 168h0m0s
+	if d := cmp.Diff(want, c); d != "" {
+		t.Errorf("(-default +shipped):\n%s", d)
+	}
+	section := ""
+	var named []string
+	for line := range strings.Lines(opened) {
+		if m := regexp.MustCompile(`^\[([a-z]+)\]`).FindStringSubmatch(line); m != nil {
+			section = strings.ToUpper(m[1]) + "_"
+		}
+		if m := regexp.MustCompile(`^([a-z_]+) = `).FindStringSubmatch(line); m != nil {
+			named = append(named, envPrefix+section+strings.ToUpper(m[1]))
+		}
+	}
+	slices.Sort(named)
+	if d := cmp.Diff(slices.Sorted(slices.Values(EnvironmentVariables())), named); d != "" {
+		t.Errorf("(-settings +named):\n%s", d)
 	}
 }

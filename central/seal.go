@@ -82,6 +82,9 @@ const secretSize = 32
 func readSecret(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
+		if errors.Is(err, fs.ErrPermission) {
+			err = explainFile(path, err)
+		}
 		return nil, fmt.Errorf("open secret key file: %w", err)
 	}
 	defer f.Close()
@@ -110,7 +113,7 @@ func createSecret(path string) ([]byte, error) {
 	_, _ = rand.Read(secret)
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("create secret key file: %w", err)
+		return nil, fmt.Errorf("create secret key file: %w", explainFile(path, err))
 	}
 	_, err = f.WriteString(hex.EncodeToString(secret) + "\n")
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {

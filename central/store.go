@@ -103,7 +103,7 @@ func (s *Store) connect(dsn string) (goose.Dialect, error) {
 	// files take over its mode.
 	f, err := os.OpenFile(dsn, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return "", err
+		return "", explainFile(dsn, err)
 	}
 	if err := f.Close(); err != nil {
 		return "", err

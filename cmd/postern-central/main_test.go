@@ -209,3 +209,37 @@ func TestServe(t *testing.T) {
 		t.Error("the log holds an API key")
 	}
 }
+
+// TestFreshMachine: where the folders are not there yet every command says which
+// one and what to do, and leaves nothing behind.
+func TestFreshMachine(t *testing.T) {
+	dir := t.TempDir()
+	none := filepath.Join(dir, "none")
+	for _, c := range []struct{ database, secret string }{
+		{filepath.Join(none, "c.db"), filepath.Join(none, "key")},
+		{filepath.Join(dir, "c.db"), filepath.Join(none, "key")},
+	} {
+		for _, args := range []string{
+			"panels list", "panels add p1", "keys list", "keys create --integration x", "users list", "levels list", "policy get p1", "modes site Locked",
+			"audit", "migrate", "backup " + filepath.Join(dir, "b"), "serve --broker-listen 127.0.0.1:0 --listen 127.0.0.1:0",
+		} {
+			if args == "migrate" && !strings.HasPrefix(c.database, none) {
+				continue // needs no secret
+			}
+			code, out, errs := call(t, append(strings.Fields(args), "--database", c.database, "--secret-key-file", c.secret)...)
+			if code != 1 || out != "" || !strings.Contains(errs, "the folder "+none+" is not there") || !strings.Contains(errs, "install -d") {
+				t.Errorf("%s: got %d %q %q, want it to name the folder and what to do", args, code, out, errs)
+			}
+		}
+	}
+	if _, err := os.Stat(none); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("it was made: %v", err)
+	}
+	good := []string{"--database", filepath.Join(dir, "d.db"), "--secret-key-file", filepath.Join(dir, "key")}
+	if code, _, errs := call(t, append(good, "panels", "add", "p1")...); code != 0 {
+		t.Fatal(errs)
+	}
+	if code, _, errs := call(t, append(good, "backup", filepath.Join(none, "b"))...); code != 1 || !strings.Contains(errs, "the folder "+none+" is not there") {
+		t.Errorf("backup: got %d %q", code, errs)
+	}
+}
