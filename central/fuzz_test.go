@@ -13,7 +13,7 @@ import (
 // fault, and what is refused changes nothing.
 func FuzzHTTP(f *testing.F) {
 	for _, s := range []string{
-		sampleCreate, sampleUpdate, sampleMalformed, `{}`, `{"key":{"type":"code"}}`, `{"continuation_key":"e30"}`,
+		sample(f, "add-create.json"), sample(f, "add-update.json"), sample(f, "add-answer-as-printed.json"), `{}`, `{"key":{"type":"code"}}`, `{"continuation_key":"e30"}`,
 		`{"id":"` + level(1).String() + `","systems":["p1"],"limit":3}`, `{"key":{"identification":"EM:1|MC:2","type":"proximity"},"person":{"first_name":"x"}}`,
 		`{"id":null,"pin":null,"state":"blacklisted","access_levels":null}`,
 	} {
