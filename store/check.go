@@ -19,8 +19,8 @@ const maxFile = 4 << 30
 // CheckFile reads a keys.db or journal.db whole and says what is wrong with it:
 // structure, the checksum of every record, counts, digest and sequences. It
 // changes nothing. It guards itself against panics and faults, but is meant to
-// run in a child process with a time-out and a memory limit. ErrLocked is the one
-// error that is no damage, besides those of opening the file.
+// run in a child process with a time-out and a memory limit. ErrLocked and
+// ErrNewer are no damage, nor are the errors of opening the file.
 func CheckFile(path string) error {
 	if err := checkStructure(path); err != nil {
 		return err

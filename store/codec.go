@@ -35,8 +35,12 @@ const (
 	snapshotVersion = 2
 )
 
-func known(tag, version byte) bool {
-	return version == recordVersion || tag == tagStatus && version == snapshotVersion
+// newest is the newest version of a tag's records.
+func newest(tag byte) byte {
+	if tag == tagStatus {
+		return snapshotVersion
+	}
+	return recordVersion
 }
 
 const crcSize = 4
@@ -55,14 +59,15 @@ func seal(tag byte, key, payload []byte) []byte {
 	return binary.BigEndian.AppendUint32(payload, checksum(tag, key, payload))
 }
 
-// unseal gives the payload of a value, or an error that is ErrDamaged.
+// unseal gives the payload of a value, or an error that is ErrDamaged or, where a
+// later program has written it, ErrNewer.
 func unseal(tag byte, key, value []byte) ([]byte, error) {
 	n := len(value) - crcSize
 	if n < 1 || binary.BigEndian.Uint32(value[n:]) != checksum(tag, key, value[:n]) {
 		return nil, fmt.Errorf("%w: checksum of a record in %q is wrong", ErrDamaged, tag)
 	}
-	if !known(tag, value[0]) {
-		return nil, fmt.Errorf("%w: a record in %q has version %d, this program knows %d", ErrDamaged, tag, value[0], recordVersion)
+	if version := value[0]; version < recordVersion || version > newest(tag) {
+		return nil, otherVersion(tag, version)
 	}
 	return value[:n], nil
 }

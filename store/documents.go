@@ -14,7 +14,7 @@ const maxDocument = 1 << 20
 
 // ReadDocument gives the document of a name as WriteDocument left it in dir, nil
 // when there is none. A file that is not as it was written is an error that is
-// ErrDamaged.
+// ErrDamaged, or ErrNewer where a later program has written it.
 func ReadDocument(dir, name string) (data []byte, err error) {
 	path, err := documentPath(dir, name)
 	if err != nil {
@@ -37,7 +37,8 @@ func ReadDocument(dir, name string) (data []byte, err error) {
 // which damage to a database doesn't take along: a policy, the modes of the
 // doors. After a power cut there is the one before or the new one, whole. It
 // returns when that is on the disk. A name is 1 to 32 lower-case letters and
-// dashes, and has one writer at a time.
+// dashes, and has one writer at a time. A document that a later program has
+// written stays: ErrNewer.
 func WriteDocument(dir, name string, data []byte) error {
 	path, err := documentPath(dir, name)
 	if err != nil {
@@ -45,6 +46,9 @@ func WriteDocument(dir, name string, data []byte) error {
 	}
 	if len(data) > maxDocument {
 		return fmt.Errorf("write document %s: has %d bytes, at most %d", name, len(data), maxDocument)
+	}
+	if _, err := ReadDocument(dir, name); errors.Is(err, ErrNewer) {
+		return fmt.Errorf("write document: %w", newerFile(path, err))
 	}
 	value := seal(tagDocument, []byte(name), append([]byte{recordVersion}, data...))
 	if err := writeFile(path, value); err != nil {

@@ -42,11 +42,15 @@ func (op *opening) open(ctx context.Context) error {
 	if err := os.MkdirAll(op.o.Dir, 0o700); err != nil {
 		return err
 	}
-	var err error
-	if op.s.keys, err = op.file(ctx, spec{"keys.db", op.suitKeys, op.fillKeys}); err != nil {
+	keys, journal := spec{"keys.db", op.suitKeys, op.fillKeys}, spec{"journal.db", suitJournal, op.fillJournal}
+	found, err := op.lookAtAll(ctx, keys.name, journal.name)
+	if err != nil {
+		return err
+	}
+	if op.s.keys, err = op.file(keys, found[keys.name]); err != nil {
 		return fmt.Errorf("keys.db: %w", err)
 	}
-	if op.s.journal, err = op.file(ctx, spec{"journal.db", suitJournal, op.fillJournal}); err != nil {
+	if op.s.journal, err = op.file(journal, found[journal.name]); err != nil {
 		return fmt.Errorf("journal.db: %w", err)
 	}
 	if err := op.s.lastGood.load(); err != nil {
@@ -58,20 +62,44 @@ func (op *opening) open(ctx context.Context) error {
 	return op.staged()
 }
 
-// file opens one database, whatever state it is in.
-func (op *opening) file(ctx context.Context, sp spec) (*file, error) {
-	f := &file{name: sp.name, path: filepath.Join(op.o.Dir, sp.name), log: op.o.Log, damaged: op.s.damaged}
-	there, err := exists(f.path)
-	if err != nil {
+// look is what was found of a database before any was touched.
+type look struct {
+	there  bool
+	reason error // its damage
+}
+
+// lookAtAll inspects everything first. A file that is newer, or that can't be
+// opened now, so leaves all the others as they are too.
+func (op *opening) lookAtAll(ctx context.Context, names ...string) (map[string]look, error) {
+	if err := newerSmall(op.o.Dir); err != nil {
 		return nil, err
 	}
-	if !there {
+	found := map[string]look{}
+	for _, name := range names {
+		path := filepath.Join(op.o.Dir, name)
+		there, err := exists(path)
+		var reason error
+		if err == nil && there {
+			reason, err = op.inspect(ctx, path)
+		}
+		if errors.Is(err, ErrNewer) {
+			return nil, newerFile(path, err)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		found[name] = look{there, reason}
+	}
+	return found, nil
+}
+
+// file opens one database, whatever state it is in.
+func (op *opening) file(sp spec, found look) (*file, error) {
+	f := &file{name: sp.name, path: filepath.Join(op.o.Dir, sp.name), log: op.o.Log, damaged: op.s.damaged}
+	if !found.there {
 		return f, op.replace(f, sp, nil)
 	}
-	reason, err := op.inspect(ctx, f.path)
-	if err != nil {
-		return nil, err
-	}
+	reason, err := found.reason, error(nil)
 	if reason == nil {
 		reason, err = op.use(f, sp)
 		if err != nil {
@@ -125,9 +153,6 @@ func (op *opening) inspect(ctx context.Context, path string) (reason, err error)
 	if err := probeLock(path); err != nil {
 		return nil, err
 	}
-	if text, err := os.ReadFile(marker(path)); err == nil {
-		return fmt.Errorf("damage met when it was last in use: %s", clip(string(text), 2*maxDetail)), nil
-	}
 	err = ErrUnchecked
 	if op.o.Check != nil {
 		err = op.o.Check(ctx, path)
@@ -136,12 +161,15 @@ func (op *opening) inspect(ctx context.Context, path string) (reason, err error)
 		err = CheckFile(path)
 	}
 	switch {
-	case err == nil:
-		return nil, nil
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
-	case errors.Is(err, ErrLocked) || probeLock(path) != nil:
+	case errors.Is(err, ErrNewer):
+		return nil, err // damaged or not: the program that knows its form sees to it
+	case errors.Is(err, ErrLocked) || err != nil && probeLock(path) != nil:
 		return nil, ErrLocked
+	}
+	if text, err := os.ReadFile(marker(path)); err == nil {
+		return fmt.Errorf("damage met when it was last in use: %s", clip(string(text), 2*maxDetail)), nil
 	}
 	return err, nil
 }
@@ -181,7 +209,12 @@ func (op *opening) use(f *file, sp spec) (reason, err error) {
 		return nil, err
 	}
 	f.db.Store(db)
-	if reason := guard(func() error { return db.View(sp.suit) }); reason != nil {
+	reason = guard(func() error { return db.View(sp.suit) })
+	if errors.Is(reason, ErrNewer) { // the check that Open was given overlooked it
+		f.db.Store(nil)
+		return nil, errors.Join(newerFile(f.path, reason), db.Close())
+	}
+	if reason != nil {
 		f.db.Store(nil)
 		return reason, db.Close()
 	}

@@ -36,8 +36,9 @@ type Options struct {
 	// Now is the wall clock; time.Now when nil.
 	Now func() time.Time
 	// Check is CheckFile of one path in a child process, nil to run it in this
-	// one. An error that is ErrUnchecked means that the child could not be run;
-	// any other puts the file aside.
+	// one. An error that is ErrUnchecked means that the child could not be run, one
+	// that is ErrNewer that the file is of a later program, ErrLocked that another
+	// process has it; any other puts the file aside.
 	Check func(ctx context.Context, path string) error
 	// Decode reads one line of a snapshot, without its newline: the put of a key.
 	// A key that can't be one is an Update with a Fault; an error, which must hold
@@ -112,7 +113,8 @@ type Store struct {
 // the store can be read, and every change is an error that is ErrReadOnly.
 //
 // Errors are what the store can't help: a file that another process has open
-// (ErrLocked), missing permissions, a full disk.
+// (ErrLocked), missing permissions, a full disk, and a file that a later program
+// has written (ErrNewer), which leaves every file as it is.
 func Open(ctx context.Context, o Options) (*Store, Recovery, error) {
 	if err := o.validate(); err != nil {
 		return nil, Recovery{}, fmt.Errorf("open store: %w", err)
