@@ -141,6 +141,7 @@ func (x *examiner) examine(ctx context.Context, st api.Status, down string) []fi
 // name of each.
 var problems = []struct{ begins, topic, name string }{
 	{"The key store can't be opened", "store", "store-closed"},
+	{"The key store is of a later version", "store", "store-newer"},
 	{"The key store is still", "store", "store-opening"},
 	{"The SD card can't be written", "disk", "card-read-only"},
 	{"A damaged file was put aside", "store", "store-damaged"},

@@ -118,6 +118,13 @@ func (p *panel) problems() []api.Problem {
 	storeErr, rec, refusal, apiErrs := p.storeErr, p.recovery, p.refusal, maps.Clone(p.apiErrs)
 	p.mu.Unlock()
 	switch {
+	case errors.Is(storeErr, store.ErrNewer):
+		again := "the version that ran before"
+		if v := writtenBy(p.config().Panel.DataDir); v != "" {
+			again = "posternd " + v
+		}
+		add("The key store is of a later version of Postern, so no card or code opens: "+storeErr.Error(),
+			"Install "+again+" again, or a later one; exit buttons work meanwhile, and nothing is lost.")
 	case storeErr != nil:
 		add("The key store can't be opened, so no card or code opens: "+storeErr.Error(),
 			"Check the SD card and that no second posternd runs; the panel tries again by itself.")

@@ -41,11 +41,15 @@ func newCheckStore() *cobra.Command {
 	}
 }
 
-// exitUnchecked is the exit code of a child that could not check anything.
-const exitUnchecked = 75 // EX_TEMPFAIL of sysexits.h
+// Exit codes of the child, besides 0 and 1 for damage.
+const (
+	exitUnchecked = 75 // nothing could be checked; EX_TEMPFAIL of sysexits.h
+	exitNewer     = 76 // the file is of a later program
+)
 
 // checkInChild runs the boot check of one file in a process of its own. A child
-// that could not run says nothing about the file: store.ErrUnchecked.
+// that could not run says nothing about the file: store.ErrUnchecked. A file of a
+// later program is store.ErrNewer.
 func checkInChild(ctx context.Context, path string) error {
 	self, err := os.Executable()
 	if err != nil {
@@ -68,6 +72,8 @@ func checkInChild(ctx context.Context, path string) error {
 		return fmt.Errorf("check of %s did not end within %v", path, checkTimeout)
 	case cmd.ProcessState.ExitCode() == exitUnchecked, killed(cmd.ProcessState):
 		return fmt.Errorf("%w: %s", store.ErrUnchecked, childSays(out.String(), err))
+	case cmd.ProcessState.ExitCode() == exitNewer:
+		return fmt.Errorf("%w: %s", store.ErrNewer, strings.Replace(childSays(out.String(), err), store.ErrNewer.Error()+": ", "", 1))
 	}
 	return errors.New(childSays(out.String(), err))
 }

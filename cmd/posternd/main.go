@@ -43,8 +43,11 @@ func execute(args []string) int {
 		return 2
 	}
 	fmt.Fprintln(os.Stderr, "posternd:", err)
-	if errors.Is(err, store.ErrUnchecked) {
+	switch {
+	case errors.Is(err, store.ErrUnchecked):
 		return exitUnchecked
+	case errors.Is(err, store.ErrNewer):
+		return exitNewer
 	}
 	return 1
 }

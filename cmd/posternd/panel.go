@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -41,6 +42,10 @@ var (
 // tryAgain is the pause before another try at what the doors can do without:
 // the store, the link, the local API.
 const tryAgain = 10 * time.Second
+
+// newerAgain is the pause where a later version has written the store. Only
+// somebody's hand changes that, and each try reads all of it.
+const newerAgain = time.Minute
 
 // panel is one running panel, from one configuration.
 type panel struct {
@@ -215,11 +220,16 @@ func (p *panel) openStore(ctx context.Context) (*store.Store, error) {
 			p.recovered(rec)
 			return s, nil
 		}
-		p.log.Error("open store; doors grant nothing meanwhile, exit buttons work", "error", err)
+		pause := tryAgain
+		if errors.Is(err, store.ErrNewer) {
+			pause = newerAgain
+		}
+		p.log.Error("open store; doors grant nothing meanwhile, exit buttons work", "error", err, "again_after", pause)
+		p.hub.publish(api.Message{Kind: api.MessageStatus})
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
-		case <-time.After(tryAgain):
+		case <-time.After(pause):
 		}
 	}
 }
@@ -236,7 +246,10 @@ func (p *panel) tryStore(ctx context.Context) (*store.Store, store.Recovery, err
 		Decode: wire.DecodeSnapshotKey,
 	})
 	if err != nil {
-		return nil, rec, fmt.Errorf("open store: %w", err)
+		return nil, rec, err
+	}
+	if err := noteWrittenBy(cfg.Panel.DataDir); err != nil && !rec.ReadOnly {
+		p.log.Warn("a program that is older will not know which one to name", "error", err)
 	}
 	return s, rec, nil
 }

@@ -87,15 +87,16 @@ func TestLife(t *testing.T) {
 	})
 	t.Run("downgrade onto a newer store", func(t *testing.T) {
 		makeNewer(t, r.path("/var/lib/postern/keys.db"))
-		was := r.in("sha256sum", "/var/lib/postern/keys.db")
+		const sums = "cd /var/lib/postern; sha256sum *"
+		was := r.in("sh", "-c", sums)
 		r.install("postern", older)
-		said := r.daemon(t)
-		if !strings.Contains(said, "version 99") {
-			t.Errorf("the daemon does not say that the store is of a newer version:\n%s", said)
+		r.refused(t)
+		if now := r.in("sh", "-c", sums); now != was {
+			t.Errorf("the data were\n%s\nand are\n%s", was, now)
 		}
-		sum, _, _ := strings.Cut(was, " ")
-		if kept := r.in("sh", "-c", "sha256sum /var/lib/postern/*"); !strings.Contains(kept, sum) {
-			t.Errorf("the newer store is gone; there is\n%s", kept)
+		r.install("postern", newer)
+		if now := r.in("sh", "-c", sums); now != was {
+			t.Errorf("with the newer version back the data were\n%s\nand are\n%s", was, now)
 		}
 	})
 	t.Run("remove", func(t *testing.T) {
@@ -165,22 +166,42 @@ reader = "front"
 mode = "card"
 `
 
-// daemon runs the daemon as its user until it serves, and returns what it said.
-func (r *root) daemon(t *testing.T) string {
+// daemon runs the daemon as its user until its store is open.
+func (r *root) daemon(t *testing.T) {
 	t.Helper()
-	out, err := r.try("sh", "-c", `
-		runuser -u posternd -- posternd run >/tmp/said 2>&1 & pid=$!
-		served=false
-		for i in $(seq 300); do
-			if said=$(postern status 2>&1) && ! echo "$said" | grep -q "still being opened"; then served=true; break; fi
-			kill -0 $pid 2>/dev/null || break
-			sleep 0.1
-		done
-		echo "$said"; kill $pid; wait $pid; cat /tmp/said; $served`)
+	if out, err := r.until("postern keys list"); err != nil {
+		t.Fatalf("the daemon: %v\n%s", err, out)
+	}
+}
+
+// refused runs the daemon until it says that the store is a later version's, which
+// one, and which file.
+func (r *root) refused(t *testing.T) {
+	t.Helper()
+	out, err := r.until("postern doctor | grep -q store-newer")
 	if err != nil {
 		t.Fatalf("the daemon: %v\n%s", err, out)
 	}
-	return out
+	for _, part := range []string{"/var/lib/postern/keys.db: ", "format 99, this program knows up to 1", "Install posternd " + newer + " again"} {
+		if !strings.Contains(out, part) {
+			t.Errorf("%q is not in what it says:\n%s", part, out)
+		}
+	}
+}
+
+// until runs the daemon as its user until a command succeeds, and returns what
+// doctor and the daemon said.
+func (r *root) until(command string) (string, error) {
+	r.t.Helper()
+	return r.try("sh", "-c", `
+		runuser -u posternd -- posternd run >/tmp/said 2>&1 & pid=$!
+		came=false
+		for i in $(seq 300); do
+			if `+command+` >/dev/null 2>&1; then came=true; break; fi
+			kill -0 $pid 2>/dev/null || break
+			sleep 0.1
+		done
+		postern doctor; kill $pid; wait $pid; cat /tmp/said; $came`)
 }
 
 // makeNewer writes a store's state as a later program would that has changed its
