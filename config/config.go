@@ -15,6 +15,7 @@ type Config struct {
 	MQTT    MQTT    `toml:"mqtt"`
 	Trust   Trust   `toml:"trust"`
 	API     API     `toml:"api"`
+	Metrics Metrics `toml:"metrics"`
 	Clock   Clock   `toml:"clock"`
 	Journal Journal `toml:"journal"`
 	Board   Board   `toml:"board"`
@@ -101,6 +102,16 @@ type API struct {
 	// default "", which is off. The page opens doors, so that no other address
 	// is taken.
 	Page string `toml:"page"`
+}
+
+// Metrics is where the panel tells Prometheus how it is.
+type Metrics struct {
+	// Listen is the address and port of GET /metrics, as in "127.0.0.1:9482" or
+	// "[::]:9482"; default "", which is off. There is no login and no encryption,
+	// and whoever reads it sees when doors open and which; it opens nothing, and
+	// names no person, card or key. The unit's drop-in network.conf has to let the
+	// one who asks in.
+	Listen string `toml:"listen"`
 }
 
 // ClockSource is what makes the clock trusted.

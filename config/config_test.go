@@ -80,6 +80,7 @@ func TestFullFile(t *testing.T) {
 			"2026a:5YbKpRH2bb3R6NbsJMmo8SGGAb4bOk4pYoqiQeFHjm8=", "2026b:mpTC9dC4zGmZkWq3ZTUkI0YkBvb2yzCHSvS3mLcXHmU=",
 		}},
 		API:     API{Socket: "/run/other/postern.sock", Page: "[::1]:8481"},
+		Metrics: Metrics{Listen: "192.0.2.7:9482"},
 		Clock:   Clock{Source: ClockSystem},
 		Journal: Journal{Keep: 200, Cap: 300},
 		Board:   Board{Driver: Periph},

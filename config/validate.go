@@ -49,6 +49,7 @@ func (v *checker) validate(c *Config) {
 	v.mqtt(&c.MQTT)
 	v.trust(&c.Trust)
 	v.api(&c.API)
+	v.metrics(c)
 	v.between("journal.keep", c.Journal.Keep, minKeep, maxKeep)
 	v.between("journal.cap", c.Journal.Cap, max(minKeep, min(c.Journal.Keep, maxKeep)), maxCap)
 	v.between("codes.size", c.Codes.Size, access.MinPanelCodeSize, access.MaxPanelCodeSize)
@@ -187,6 +188,27 @@ func (v *checker) api(a *API) {
 	case !at.Addr().Unmap().IsLoopback():
 		v.fault("api.page", "%s can be reached from outside, and the page opens doors: want 127.0.0.1 or [::1]", at.Addr())
 	}
+}
+
+func (v *checker) metrics(c *Config) {
+	listen := c.Metrics.Listen
+	if listen == "" {
+		return
+	}
+	at, err := netip.ParseAddrPort(listen)
+	switch {
+	case err != nil || at.Port() == 0:
+		v.fault("metrics.listen", `%.70q is not an address and port (want one such as "127.0.0.1:9482" or "[::]:9482")`, listen)
+	case taken(at, c.API.Page):
+		v.fault("metrics.listen", "is the address of api.page already")
+	}
+}
+
+// taken reports whether two can't listen both, at an address and at one that may
+// be none.
+func taken(a netip.AddrPort, other string) bool {
+	b, err := netip.ParseAddrPort(other)
+	return err == nil && a.Port() == b.Port() && (a.Addr().Unmap() == b.Addr().Unmap() || a.Addr().IsUnspecified())
 }
 
 // name checks what is for people only.

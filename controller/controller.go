@@ -90,6 +90,7 @@ type Sighting struct {
 	Pulses     int
 	Candidates []Candidate
 	Problem    string
+	Stray      bool // noise of too few pulses to be a frame
 }
 
 // Candidate is one reading of a frame, with the credential that it means here.
@@ -174,6 +175,9 @@ type Options struct {
 	// Search gives the first hint that match finds among the identifications of
 	// all cards. It may take seconds; nil finds nothing.
 	Search func(ctx context.Context, match func(access.Identification) (string, bool)) (string, bool)
+	// Decided is told how long each decision took, from the last frame of what it
+	// is about; it must not block. Nil is told nothing.
+	Decided func(took time.Duration)
 	// AtRest puts the board's outputs to rest when the doors have stopped,
 	// before the last events are committed; nil does nothing.
 	AtRest func() error
@@ -357,6 +361,10 @@ func (c *Controller) Beat(ctx context.Context) error {
 
 // Pending is how many events wait to be committed.
 func (c *Controller) Pending() int { return c.journal.pending() }
+
+// Dropped is how many events were given up since the start because the store took
+// none for too long.
+func (c *Controller) Dropped() uint64 { return c.journal.lost() }
 
 // Note journals an event that does not come from a door, such as a start.
 func (c *Controller) Note(e access.Event) { c.journal.add(entry{Event: c.stamp(e)}) }

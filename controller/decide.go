@@ -55,6 +55,9 @@ func (p *point) decide(ctx context.Context, ap *access.AccessPoint, credentials 
 		return access.Decision{}
 	}
 	p.pair.Store(&a.Pair)
+	if told := p.c.opts.Decided; told != nil {
+		told(p.c.mono() - p.heard)
+	}
 	switch {
 	case a.WantPIN:
 		now := p.c.mono()

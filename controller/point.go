@@ -33,6 +33,7 @@ type point struct {
 	last   lastCard
 	pair   atomic.Pointer[access.Pair] // never nil
 
+	heard   time.Duration // when the frame that is at work was read
 	lastBad time.Duration
 	bad     int // unreadable frames since the last that was journalled
 
@@ -125,6 +126,7 @@ func (p *point) loop(ctx context.Context) error {
 				p.c.opts.Log.Warn("frame dropped: it waited too long", "reader", p.w.ID, "age", age)
 				break
 			}
+			p.heard = f.at
 			p.frame(ctx, f.frame)
 		case l := <-p.stuck:
 			p.healthy(p.health.Stuck(p.c.mono(), l.line, l.held))
@@ -292,7 +294,7 @@ func (p *point) typed(ctx context.Context, f wiegand.Frame) bool {
 
 // unreadable is a frame that is none of the reader's formats.
 func (p *point) unreadable(f wiegand.Frame, err error) {
-	s := Sighting{At: p.c.opts.Clock().Now, Reader: p.w.ID, Kind: "noise", Pulses: f.Pulses}
+	s := Sighting{At: p.c.opts.Clock().Now, Reader: p.w.ID, Kind: "noise", Pulses: f.Pulses, Stray: f.Pulses <= strayPulses}
 	if p.showable(f) {
 		s.Bits = f.Bits.String()
 	}

@@ -42,6 +42,7 @@ type recorder struct {
 	mu      sync.Mutex // guards the rest
 	queue   []entry
 	dropped int
+	gone    uint64 // dropped since the start
 	closed  bool
 }
 
@@ -55,6 +56,7 @@ func (r *recorder) add(ev ...entry) {
 	for _, e := range ev {
 		if len(r.queue) >= maxPending {
 			r.dropped++
+			r.gone++
 			continue
 		}
 		r.queue = append(r.queue, e)
@@ -82,6 +84,12 @@ func (r *recorder) pending() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.queue)
+}
+
+func (r *recorder) lost() uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.gone
 }
 
 // head gives what to commit next.

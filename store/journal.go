@@ -22,6 +22,7 @@ type journalTx struct {
 	st, was journalState
 	latest  access.Event // the last one recorded here
 	added   bool
+	dropped uint64
 }
 
 func (s *Store) beginJournal(tx *bbolt.Tx) (*journalTx, error) {
@@ -51,6 +52,7 @@ func (u *journalTx) finish() (bool, error) {
 }
 
 func (u *journalTx) committed() {
+	u.s.dropped.Add(u.dropped)
 	if u.added {
 		signal(u.s.eventsReady)
 	}
@@ -203,6 +205,50 @@ func (s *Store) Recent(before uint64, limit int) (out []access.Event, err error)
 		return nil, err
 	}
 	return out, nil
+}
+
+// Figures are how much the store holds.
+type Figures struct {
+	Events   uint64 // in the journal, confirmed or not
+	Oldest   uint64 // number of the oldest of them, 0 when there is none
+	Dropped  uint64 // events that were given up since the start, as there were too many
+	Statuses uint64 // rows of the status outbox
+}
+
+// Figures counts what the store holds.
+func (s *Store) Figures() (f Figures, err error) {
+	f.Dropped = s.dropped.Load()
+	err = s.journal.view(func(tx *bbolt.Tx) error {
+		st, err := readJournalState(tx)
+		if err != nil {
+			return err
+		}
+		b, err := buckets(tx, bucketEvents)
+		if err != nil {
+			return err
+		}
+		f.Events = st.waiting + st.kept
+		if k, _ := b[0].Cursor().First(); k != nil {
+			f.Oldest = seqOf(k)
+		}
+		return nil
+	})
+	if err != nil {
+		return f, err
+	}
+	err = s.keys.view(func(tx *bbolt.Tx) error {
+		b, err := buckets(tx, bucketStatus)
+		if err != nil {
+			return err
+		}
+		c := b[0].Cursor()
+		if k, _ := c.First(); k != nil {
+			last, _ := c.Last()
+			f.Statuses = seqOf(last) - seqOf(k) + 1 // their numbers have no gap
+		}
+		return nil
+	})
+	return f, err
 }
 
 // errBounds is for Options that no journal can be kept by.

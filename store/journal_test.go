@@ -255,6 +255,10 @@ func TestDropsAddUp(t *testing.T) {
 					rt.Fatalf("a gap between %d and %d", e.Seq, events[i-1].Seq)
 				}
 			}
+			f, err := h.s.Figures()
+			if err != nil || f.Events != uint64(len(events)) || f.Dropped != uint64(dropped) || f.Oldest != events[len(events)-1].Seq {
+				rt.Fatalf("figures %+v, %v; %d events, %d dropped", f, err, len(events), dropped)
+			}
 			if len(events) > o.Cap || held+dropped != recorded {
 				rt.Fatalf("%d held and %d dropped of %d, cap %d", held, dropped, recorded, o.Cap)
 			}

@@ -101,6 +101,7 @@ type Store struct {
 	codes      atomic.Pointer[codesAt]
 	installing atomic.Bool   // a snapshot is being built, with a copy of the local keys
 	handed     atomic.Uint64 // highest event that NextEvents gave
+	dropped    atomic.Uint64 // events, since the start
 	lastGood   *lastGood
 
 	statusReady, eventsReady chan struct{}

@@ -75,6 +75,7 @@ func (u *journalTx) drop() error {
 		u.st.waiting--
 		if seq != u.st.dropSeq {
 			count++
+			u.dropped++
 			continue
 		}
 		// The event that counted is the oldest itself: its count goes on in a

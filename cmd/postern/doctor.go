@@ -150,6 +150,7 @@ var problems = []struct{ begins, topic, name string }{
 	{"Reader ", "readers", "reader-unwell"},
 	{"No link to central", "link", "link-down"},
 	{"The local ", "daemon", "api-not-served"},
+	{"The metrics are not served", "daemon", "metrics-not-served"},
 	{"The clock can't be trusted", "clock", "clock-untrusted"},
 	{"The last change of the configuration", "configuration", "configuration-refused"},
 	{"Changes from central are taken unsigned", "trust", "unsigned"},
@@ -176,7 +177,7 @@ func (x *examiner) status(st api.Status) {
 		topic, name := nameOf(p.What)
 		said[topic] = true
 		switch name {
-		case "unsigned", "store-opening", "store-damaged", "codes-guessable":
+		case "unsigned", "store-opening", "store-damaged", "codes-guessable", "metrics-not-served":
 			x.advice(topic, name, p.What, p.Do)
 		default:
 			x.wrong(topic, name, p.What, p.Do)

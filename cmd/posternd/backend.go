@@ -164,6 +164,10 @@ func (p *panel) problems() []api.Problem {
 		add(what, "Doors work with the keys they have. Check the network cable, and mqtt.broker in panel.toml.")
 	}
 	for what, err := range apiErrs {
+		if what == apiMetrics {
+			add("The metrics are not served: "+err.Error(), "See what else listens there, or change metrics.listen in panel.toml.")
+			continue
+		}
 		add("The local "+what+" is not served: "+err.Error(), "See what else listens there, or change api."+what+" in panel.toml.")
 	}
 	if c := p.clock.now(); c.State == access.ClockUntrusted {

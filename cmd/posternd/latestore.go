@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
+	"time"
 
 	"postern/access"
 	"postern/store"
@@ -17,12 +19,39 @@ var errOpening = errors.New("the key store is not open yet")
 // nothing is known, so nothing is granted; events wait.
 type lateStore struct {
 	ready chan struct{} // closed when s is set
+	timed timing
 
 	mu sync.Mutex // guards s
 	s  *store.Store
 }
 
-func newLateStore() *lateStore { return &lateStore{ready: make(chan struct{})} }
+// timing is told how long a change of a file of the store took.
+type timing func(file string, took time.Duration)
+
+func newLateStore() *lateStore {
+	return &lateStore{ready: make(chan struct{}), timed: func(string, time.Duration) {}}
+}
+
+// since tells how long a change took, unless it failed.
+func (t timing) since(file string, began time.Time, err error) {
+	if err == nil {
+		t(file, time.Since(began))
+	}
+}
+
+// timedStore is a store whose batches of changes are timed.
+type timedStore struct {
+	*store.Store
+	timed timing
+}
+
+// Apply commits a batch.
+func (s timedStore) Apply(ctx context.Context, b access.Batch) (access.Position, error) {
+	began := time.Now()
+	pos, err := s.Store.Apply(ctx, b)
+	s.timed.since(fileKeys, began, err)
+	return pos, err
+}
 
 func (l *lateStore) set(s *store.Store) {
 	l.mu.Lock()
@@ -61,7 +90,10 @@ func (l *lateStore) Lockout(subject string) (access.Lockout, error) {
 
 func (l *lateStore) SetLockout(ctx context.Context, subject string, lo access.Lockout) error {
 	if s := l.get(); s != nil {
-		return s.SetLockout(ctx, subject, lo)
+		began := time.Now()
+		err := s.SetLockout(ctx, subject, lo)
+		l.timed.since(fileKeys, began, err)
+		return err
 	}
 	return errOpening
 }
@@ -75,7 +107,10 @@ func (l *lateStore) Places() (map[access.ID]access.Place, error) {
 
 func (l *lateStore) SetPlace(ctx context.Context, who access.ID, at access.Place) error {
 	if s := l.get(); s != nil {
-		return s.SetPlace(ctx, who, at)
+		began := time.Now()
+		err := s.SetPlace(ctx, who, at)
+		l.timed.since(fileKeys, began, err)
+		return err
 	}
 	return errOpening
 }
@@ -83,7 +118,14 @@ func (l *lateStore) SetPlace(ctx context.Context, who access.ID, at access.Place
 func (l *lateStore) Record(ctx context.Context, ev ...access.Event) ([]access.Event, error) {
 	select {
 	case <-l.ready:
-		return l.get().Record(ctx, ev...)
+		began := time.Now()
+		done, err := l.get().Record(ctx, ev...)
+		// What is for central alone is not to be counted here either.
+		if !slices.ContainsFunc(ev, func(e access.Event) bool { return !centralOnly(e.Type) }) {
+			return done, err
+		}
+		l.timed.since(fileJournal, began, err)
+		return done, err
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}

@@ -67,6 +67,14 @@ func (j *localJournal) saw(ev ...access.Event) {
 	}
 }
 
+// hiddenFrom is how many entries are hidden from a number of the store on.
+func (j *localJournal) hiddenFrom(seq uint64) uint64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	i, _ := slices.BinarySearch(j.hidden, seq)
+	return uint64(len(j.hidden) - i)
+}
+
 // wait waits until the numbers are right.
 func (j *localJournal) wait(ctx context.Context) error {
 	select {

@@ -33,7 +33,7 @@ var (
 	_ controller.Reader = boardReader{}
 	_ controller.Lock   = (*hal.Output)(nil)
 	_ controller.Input  = (*hal.Input)(nil)
-	_ psync.Replica     = (*store.Store)(nil)
+	_ psync.Replica     = timedStore{}
 	_ lastGoodStore     = (*store.Store)(nil)
 	_ api.Backend       = (*backend)(nil)
 	_ api.Simulator     = (*simulator)(nil)
@@ -66,6 +66,8 @@ type panel struct {
 	wants *desired
 	away  *away
 
+	metrics *metrics
+
 	mu       sync.Mutex     // guards the rest
 	rules    *access.Policy // in force: central's, or the first one of the configuration
 	link     *psync.Client
@@ -74,12 +76,16 @@ type panel struct {
 	linkErr  error // why the link could not be made
 	apiErrs  map[string]error
 	refusal  string // why the last reload was refused
+
+	metricsMoved chan struct{} // closed when metrics are wanted elsewhere
 }
 
 func newPanel(cfg *config.Config, log *slog.Logger) *panel {
-	p := &panel{cfg: cfg, log: log, boot: newUUID(), start: time.Now(), late: newLateStore(), apiErrs: map[string]error{}}
+	p := &panel{cfg: cfg, log: log, boot: newUUID(), start: time.Now(), late: newLateStore(), apiErrs: map[string]error{}, metricsMoved: make(chan struct{})}
 	p.hub = newHub(p.doorName, func(door string) controller.Wish { return p.ctl.Wish(door) })
 	p.clock = newClock(cfg.Clock.Source, log)
+	p.metrics = newMetrics(p)
+	p.late.timed = p.metrics.committed
 	return p
 }
 
@@ -113,8 +119,8 @@ func (p *panel) run(ctx context.Context, reloads func(context.Context) error) er
 	p.mu.Unlock()
 	p.ctl = controller.New(controller.Options{
 		Readers: readersOf(cfg, board), Doors: doorsOf(cfg, board), Inputs: inputsOf(cfg, board), Policy: policy,
-		Store: p.late, Clock: p.clock.now, Away: p.away.long, Observer: p.hub, AtRest: board.Close, Log: p.log,
-		Search: p.search,
+		Store: p.late, Clock: p.clock.now, Away: p.away.long, Observer: observer{p.hub, p.metrics}, AtRest: board.Close, Log: p.log,
+		Search: p.search, Decided: p.metrics.decided,
 	})
 	p.ctl.SetOrders(ordersOf(wants.modes.Doors, p.log), ordersOf(wants.modes.Local, p.log)...)
 	p.clock.note = p.ctl.Note
@@ -152,9 +158,10 @@ func (p *panel) run(ctx context.Context, reloads func(context.Context) error) er
 	})
 	if addr := cfg.API.Page; addr != "" {
 		outer.Go(func() error {
-			return p.serve(ctx, "page", server.Page(), func() (net.Listener, error) { return api.ListenPage(addr) })
+			return p.serve(ctx, apiPage, server.Page(), func() (net.Listener, error) { return api.ListenPage(addr) })
 		})
 	}
+	outer.Go(func() error { return p.keepMetrics(ctx) })
 	p.ready.Store(true)
 	p.log.Info("panel is up", "system_id", cfg.Panel.SystemID, "doors", len(cfg.Doors), "readers", len(cfg.Readers))
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
@@ -167,9 +174,9 @@ func (p *panel) run(ctx context.Context, reloads func(context.Context) error) er
 
 // watchdog feeds systemd's watchdog while every door answers.
 func (p *panel) watchdog(ctx context.Context) error {
-	every, err := daemon.SdWatchdogEnabled(false)
-	if err != nil || every == 0 {
-		return nil //nolint:nilerr // not run by systemd
+	every := watched()
+	if every == 0 {
+		return nil
 	}
 	tick := time.NewTicker(every / 3)
 	defer tick.Stop()
@@ -183,11 +190,22 @@ func (p *panel) watchdog(ctx context.Context) error {
 		err := p.ctl.Beat(beat)
 		cancel()
 		if err != nil {
+			p.metrics.missed.Inc()
 			p.log.Error("watchdog not fed", "error", err)
 			continue
 		}
+		p.metrics.fed.Inc()
 		_, _ = daemon.SdNotify(false, daemon.SdNotifyWatchdog)
 	}
+}
+
+// watched is how often systemd wants to hear of the daemon, 0 where it does not.
+func watched() time.Duration {
+	every, err := daemon.SdWatchdogEnabled(false)
+	if err != nil {
+		return 0 // not run by systemd
+	}
+	return every
 }
 
 // keepStore gives the doors a store that was opened, runs the link to central,
@@ -316,7 +334,7 @@ func (p *panel) newLink(s *store.Store) (*psync.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	o.BootID, o.Version, o.Log, o.Replica = p.boot, buildVersion(), p.log, s
+	o.BootID, o.Version, o.Log, o.Replica = p.boot, buildVersion(), p.log, timedStore{s, p.metrics.committed}
 	o.Clock = func() string { return p.clock.now().State.String() }
 	o.Now = time.Now
 	o.Panel, o.Site = p.announcement, p.wants
@@ -417,6 +435,10 @@ func (p *panel) setPolicy(ctx context.Context, next *config.Config) error {
 		return fmt.Errorf("judge keys by the new policy: %w", err)
 	}
 	p.mu.Lock()
+	if p.cfg.Metrics != next.Metrics {
+		close(p.metricsMoved)
+		p.metricsMoved = make(chan struct{})
+	}
 	p.cfg, p.refusal = next, ""
 	p.mu.Unlock()
 	p.inForce(policy)
@@ -489,6 +511,12 @@ func (p *panel) server() *api.Server {
 	return api.NewServer(&backend{p: p}, sim, p.log)
 }
 
+// What is served beside the socket, as the configuration names it.
+const (
+	apiPage    = "page"
+	apiMetrics = "metrics"
+)
+
 // serve listens and answers. A port that is taken is told and tried again: no
 // door waits for it.
 func (p *panel) serve(ctx context.Context, what string, h http.Handler, listen func() (net.Listener, error)) error {
@@ -500,7 +528,7 @@ func (p *panel) serve(ctx context.Context, what string, h http.Handler, listen f
 				return nil
 			}
 		}
-		p.log.Error("local API not served; trying again", "api", what, "error", err, "after", tryAgain)
+		p.log.Error("not served; trying again", "what", what, "error", err, "after", tryAgain)
 		p.apiFault(what, err)
 		select {
 		case <-ctx.Done():

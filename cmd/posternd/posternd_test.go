@@ -160,6 +160,7 @@ func TestSameWiring(t *testing.T) {
 		{"a name", `id = "front"`, "id = \"front\"\nname = \"Front\"", true},
 		{"codes", "[board]", "[codes]\nenabled = true\n[board]", true},
 		{"time zone", "data_dir", "timezone = \"Europe/Stockholm\"\ndata_dir", true},
+		{"metrics", "[board]", "[metrics]\nlisten = \"127.0.0.1:9482\"\n[board]", true},
 		{"broker", "1883", "1884", false},
 		{"a contact", `id = "front"`, "id = \"front\"\ncontact = \"c\"", false},
 		{"rest state", "locked", "released", false},
