@@ -9,6 +9,9 @@ import (
 	"syscall"
 )
 
+// documentSuffix is how a document's file is named.
+const documentSuffix = ".doc"
+
 // maxDocument bounds a document, in bytes.
 const maxDocument = 1 << 20
 
@@ -64,5 +67,5 @@ func documentPath(dir, name string) (string, error) {
 	if name == "" || len(name) > 32 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz-") != "" {
 		return "", fmt.Errorf("document %.40q: a name has 1 to 32 lower-case letters and dashes", name)
 	}
-	return filepath.Join(dir, name+".doc"), nil
+	return filepath.Join(dir, name+documentSuffix), nil
 }

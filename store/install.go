@@ -50,6 +50,14 @@ func (s *Store) install(ctx context.Context, m access.Snapshot) error {
 	if err != nil {
 		return err
 	}
+	// Files that are being copied can't be exchanged: wait for that here, not while
+	// the committer is paused.
+	select {
+	case s.copying <- struct{}{}:
+		defer func() { <-s.copying }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	return s.keysC.pause(ctx, func() error { return b.putInUse(ctx) })
 }
 

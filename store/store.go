@@ -103,6 +103,7 @@ type Store struct {
 	handed     atomic.Uint64 // highest event that NextEvents gave
 	dropped    atomic.Uint64 // events, since the start
 	lastGood   *lastGood
+	copying    chan struct{} // held while the files are copied, or exchanged
 
 	statusReady, eventsReady chan struct{}
 }
@@ -143,6 +144,7 @@ func newStore(o *Options) *Store {
 		policy:  o.Policy, matchers: slices.Clone(o.Matchers),
 		lastGood:    newLastGood(o.Dir),
 		stage:       &stage{path: filepath.Join(o.Dir, stagedName)},
+		copying:     make(chan struct{}, 1),
 		statusReady: make(chan struct{}, 1), eventsReady: make(chan struct{}, 1),
 	}
 	s.published(keysState{})

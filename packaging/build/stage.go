@@ -24,6 +24,7 @@ func documents(p string) map[string]string {
 		"firmware-config":         "usr/share/postern/firmware-config",
 		"docs/install.md":         doc + "install.md",
 		"docs/troubleshooting.md": doc + "troubleshooting.md",
+		"docs/metrics.md":         doc + "metrics.md",
 		"docs/wiring":             doc + "wiring",
 		"systemd/drop-ins":        "usr/share/postern/systemd",
 	}
