@@ -8,6 +8,10 @@
 // at 127.0.0.1), takes a POST only from itself, and offers nothing that moves a
 // lock unless the board is simulated.
 //
+// A copy of the store holds all that the panel knows, what it shows to nobody
+// included. It is handed to root and to the daemon's own user, by what the kernel
+// says of the socket's other end; the members of the socket's group don't get it.
+//
 // The package knows the daemon as a [Backend] only. Digits that someone types
 // come in on one request and go to the board; they are never answered, logged
 // or shown again. What an explanation says about a code or a PIN is worth a try at
@@ -24,6 +28,7 @@
 //	GET  /v1/keys/{id}                 Key
 //	GET  /v1/watch                     Message, one a line, until either side ends it
 //	GET  /v1/events/{seq}/trace        Trace
+//	GET  /v1/store                     a tar file of the store, for root alone
 //	GET  /v1/policy                    Policy
 //	GET  /v1/policy/document           the policy in force, as central sends one
 //	GET  /v1/inside?area=              {"areas": [Area]}

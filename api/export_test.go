@@ -8,6 +8,9 @@ import (
 // Words is words.
 var Words = words
 
+// MayCopy is mayCopy.
+var MayCopy = mayCopy
+
 // CheckDecode checks that what the strict decoder takes is what encoding/json
 // understands by it, and that a fault never repeats a value.
 func CheckDecode(t *testing.T, body string) {

@@ -28,6 +28,7 @@ func (s *Server) Socket() http.Handler {
 		"/v1/events/{seq}/trace":    get(s.getTrace),
 		"/v1/local-keys":            {http.MethodGet: bounded(s.getLocalKeys), http.MethodPost: bounded(s.postLocalKey)},
 		"/v1/local-keys/{id}":       {http.MethodDelete: bounded(s.deleteLocalKey)},
+		"/v1/store":                 {http.MethodGet: s.getStore},
 		"/v1/policy":                get(s.getPolicy),
 		"/v1/policy/document":       get(s.getPolicyDocument),
 		"/v1/inside":                get(s.getInside),

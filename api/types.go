@@ -53,6 +53,7 @@ type Backend interface {
 
 	Rules
 	LocalKeys
+	Backups
 }
 
 // Simulator is what a simulated board offers beside the Backend: hands and

@@ -37,11 +37,10 @@ func (s *Store) Copy(ctx context.Context, put Put) error {
 	}
 	var stopped error // of ctx or of the receiver: nothing that the file is to blame for
 	err := s.keys.view(func(keys *bbolt.Tx) error {
-		err := s.journal.view(func(journal *bbolt.Tx) error {
+		return s.journal.view(func(journal *bbolt.Tx) error {
 			stopped = s.putAll(ctx, put, keys, journal)
 			return nil
 		})
-		return err
 	})
 	if err = errors.Join(err, stopped); err != nil {
 		return fmt.Errorf("copy store: %w", err)

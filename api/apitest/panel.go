@@ -16,16 +16,18 @@ import (
 
 // Panel is a panel in memory. Its methods may be called from many goroutines.
 type Panel struct {
-	mu       sync.Mutex // guards all below
-	status   api.Status
-	events   []api.Event // ascending
-	keys     []api.Key   // ascending by id
-	local    []api.Key
-	policy   api.Policy
-	inside   []access.ID // the area hall
-	fault    error
-	done     []string
-	watchers []*watcher
+	mu     sync.Mutex // guards all below
+	status api.Status
+	events []api.Event // ascending
+	keys   []api.Key   // ascending by id
+	local  []api.Key
+	policy api.Policy
+	inside []access.ID // the area hall
+	fault  error
+
+	copyFault error
+	done      []string
+	watchers  []*watcher
 }
 
 type watcher struct {

@@ -3,6 +3,7 @@ package main
 import (
 	"archive/tar"
 	"compress/gzip"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,11 +15,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"filippo.io/age"
 	"github.com/spf13/cobra"
 
+	"postern/api"
 	"postern/config"
 )
 
@@ -56,16 +59,20 @@ func newBackup(o *options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "backup FILE", Short: "Save configuration, device key and data, encrypted", Args: exactArgs("FILE"),
 		Long: "backup writes one encrypted file with all that makes this panel: panel.toml and the files that it names, the device\n" +
-			"key, and the keys and the journal. Stop the daemon before, so that they are of one moment; --without-store leaves keys\n" +
-			"and journal out and needs no stop: a panel gets its keys from central again.\n\n" +
+			"key, and the keys and the journal as they are at one moment. Doors and changes go on meanwhile; with the daemon stopped\n" +
+			"it works too. --without-store leaves keys and journal out: a panel gets its keys from central again. Run it as root.\n\n" +
 			"The passphrase is asked for, or comes from a file. Without it nothing can be read, by nobody.",
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := o.client()
+			if err != nil {
+				return err
+			}
 			pass, err := o.passphrase(passFile)
 			if err != nil {
 				return err
 			}
-			b := backup{config: configFile, deviceKey: deviceKey, store: !without, work: scryptWork}
-			m, err := b.save(args[0], pass)
+			b := backup{config: configFile, deviceKey: deviceKey, store: !without, work: scryptWork, daemon: c, socket: o.socket}
+			m, err := b.save(cmd.Context(), args[0], pass)
 			if err != nil {
 				return err
 			}
@@ -104,10 +111,13 @@ type backup struct {
 	config, deviceKey string
 	store             bool
 	work              int // 2^work is what a guess of the passphrase takes
+
+	daemon *api.Client // that may have the store open; nil where there is none
+	socket string      // where it is
 }
 
 // save writes the backup under another name and renames it when it is whole.
-func (b backup) save(to, pass string) (m manifest, err error) {
+func (b backup) save(ctx context.Context, to, pass string) (m manifest, err error) {
 	cfg, faults, err := config.Load(b.config)
 	switch {
 	case err != nil:
@@ -119,12 +129,24 @@ func (b backup) save(to, pass string) (m manifest, err error) {
 	if err != nil {
 		return m, err
 	}
+	var store func(*tar.Writer) error
 	if b.store {
-		held, err := holdStore(cfg.Panel.DataDir)
+		running, err := b.running(ctx, cfg)
 		if err != nil {
 			return m, err
 		}
-		defer held()
+		if running {
+			store = func(w *tar.Writer) error { return b.packLive(ctx, w, cfg.Panel.DataDir) }
+		} else {
+			held, err := holdStore(cfg.Panel.DataDir)
+			if err != nil {
+				return m, err
+			}
+			defer held()
+			if files, err = withData(files, cfg.Panel.DataDir); err != nil {
+				return m, err
+			}
+		}
 	}
 	m = manifest{
 		Format: 1, SystemID: cfg.Panel.SystemID, Name: cfg.Panel.Name, Made: time.Now().UTC().Truncate(time.Second),
@@ -140,7 +162,7 @@ func (b backup) save(to, pass string) (m manifest, err error) {
 		return m, fmt.Errorf("write backup: %w", err)
 	}
 	defer os.Remove(tmp.Name())
-	err = pack(tmp, recipient, m, files)
+	err = pack(tmp, recipient, m, files, store)
 	if err == nil {
 		err = tmp.Sync()
 	}
@@ -169,20 +191,59 @@ func (b backup) files(cfg *config.Config) ([]entry, error) {
 	if _, err := os.Stat(key); err != nil {
 		return nil, fmt.Errorf("find device key: %w (where it is a credential of systemd, name its file with --device-key)", err)
 	}
-	all = append(all, entry{dataEntries + deviceKeyName, key})
-	if !b.store {
-		return all, nil
-	}
-	there, err := os.ReadDir(cfg.Panel.DataDir)
+	return append(all, entry{dataEntries + deviceKeyName, key}), nil
+}
+
+// withData adds the data of a daemon that is stopped.
+func withData(all []entry, dir string) ([]entry, error) {
+	there, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("list data: %w", err)
 	}
 	for _, e := range there {
 		if e.Type().IsRegular() && isData(e.Name()) {
-			all = append(all, entry{dataEntries + e.Name(), filepath.Join(cfg.Panel.DataDir, e.Name())})
+			all = append(all, entry{dataEntries + e.Name(), filepath.Join(dir, e.Name())})
 		}
 	}
 	return all, nil
+}
+
+// running reports whether the panel's daemon answers. One that can't be asked may
+// run all the same, which the lock on its data then tells.
+func (b backup) running(ctx context.Context, cfg *config.Config) (bool, error) {
+	if b.daemon == nil {
+		return false, nil
+	}
+	st, err := b.daemon.Status(ctx)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
+		return false, nil
+	case err != nil:
+		return false, err
+	case st.SystemID != cfg.Panel.SystemID:
+		return false, fmt.Errorf("the daemon on %s is panel %s, and %s is of panel %s: name the right --config or --socket",
+			b.socket, st.SystemID, b.config, cfg.Panel.SystemID)
+	}
+	return true, nil
+}
+
+// packLive takes the store from the running daemon.
+func (b backup) packLive(ctx context.Context, w *tar.Writer, dir string) error {
+	owner := ""
+	if info, err := os.Stat(dir); err == nil {
+		owner = ownerOf(info)
+	}
+	return b.daemon.CopyStore(ctx, func(name string, size int64, from io.Reader) error {
+		if !isData(name) {
+			return fmt.Errorf("the daemon's store has %.40q, which is no file of it", name)
+		}
+		h := &tar.Header{Name: dataEntries + name, Mode: 0o600, Size: size, ModTime: time.Now(), Uname: owner}
+		if err := w.WriteHeader(h); err != nil {
+			return err
+		}
+		_, err := io.Copy(w, from)
+		return err
+	})
 }
 
 // named are the files that a configuration names beside the device key.
@@ -197,7 +258,8 @@ func isData(name string) bool {
 	return name != deviceKeyName && filepath.Base(name) == name && !strings.HasPrefix(name, ".") && !strings.Contains(name, ".bad-") && !strings.HasSuffix(name, ".new")
 }
 
-func pack(to io.Writer, recipient age.Recipient, m manifest, files []entry) error {
+// pack writes the files, and then what store writes, unless it is nil.
+func pack(to io.Writer, recipient age.Recipient, m manifest, files []entry, store func(*tar.Writer) error) error {
 	sealed, err := age.Encrypt(to, recipient)
 	if err != nil {
 		return err
@@ -216,6 +278,11 @@ func pack(to io.Writer, recipient age.Recipient, m manifest, files []entry) erro
 	}
 	for _, e := range files {
 		if err := packFile(w, e); err != nil {
+			return err
+		}
+	}
+	if store != nil {
+		if err := store(w); err != nil {
 			return err
 		}
 	}

@@ -12,6 +12,9 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"postern/api"
+	"postern/api/apitest"
 )
 
 // saved makes a panel's files and returns the examiner's machine with them.
@@ -66,7 +69,7 @@ func TestBackupAndRestore(t *testing.T) {
 		}
 	}
 	file = s.path("quick") // the same, with a passphrase that is quick to check
-	if _, err := (backup{config: config, store: true, work: 10}).save(file, "a long passphrase"); err != nil {
+	if _, err := (backup{config: config, store: true, work: 10}).save(t.Context(), file, "a long passphrase"); err != nil {
 		t.Fatal(err)
 	}
 	was := map[string]string{}
@@ -102,11 +105,47 @@ func TestBackupAndRestore(t *testing.T) {
 	}
 }
 
+// TestBackupOfARunningDaemon takes the store from the daemon, not from its files.
+func TestBackupOfARunningDaemon(t *testing.T) {
+	s := saved(t)
+	d := newDaemon(t)
+	file, config, pass := s.path("live"), s.path("panel.toml"), s.pass("a long passphrase")
+	s.file("data/keys.db", "half a change")
+	s.want(exitDone, "panel demo-001, store true", "--socket", d.socket, "backup", file, "--config", config, "--passphrase-file", pass)
+	s.want(exitDone, "6 files", "restore", file, "--config", config, "--force", "--passphrase-file", pass)
+	for name, text := range apitest.Copied {
+		if got := string(source(t, s.path("data/"+name))); got != text {
+			t.Errorf("%s is %q after the restore, want the daemon's %q", name, got, text)
+		}
+	}
+
+	d.BreakCopies(errors.New("the card is gone"))
+	s.want(exitFailed, "copy of the store", "--socket", d.socket, "backup", s.path("cut"), "--config", config, "--passphrase-file", pass)
+	d.BreakCopies(nil)
+	d.Fail(api.ErrRefused)
+	s.want(exitFailed, "refused", "--socket", d.socket, "backup", s.path("refused"), "--config", config, "--passphrase-file", pass)
+	d.Fail(nil)
+	d.Change(func(st *api.Status) { st.SystemID = "demo-002" })
+	s.want(exitFailed, "is panel demo-002, and", "--socket", d.socket, "backup", s.path("other"), "--config", config, "--passphrase-file", pass)
+	for _, name := range []string{"cut", "refused", "other"} {
+		if left, _ := filepath.Glob(s.path(name + "*")); len(left) > 0 {
+			t.Errorf("a backup that failed left %v", left)
+		}
+	}
+	d.stop() // its socket stays away: the files themselves are taken
+	s.file("data/keys.db", "at rest")
+	s.want(exitDone, "store true", "--socket", d.socket, "backup", s.path("stopped"), "--config", config, "--passphrase-file", pass)
+	s.want(exitDone, "6 files", "restore", s.path("stopped"), "--config", config, "--force", "--passphrase-file", pass)
+	if got := string(source(t, s.path("data/keys.db"))); got != "at rest" {
+		t.Errorf("keys.db is %q", got)
+	}
+}
+
 // TestDamagedBackup cuts and changes a backup everywhere: nothing may be touched.
 func TestDamagedBackup(t *testing.T) {
 	s := saved(t)
 	file, config, pass := s.path("backup"), s.path("panel.toml"), s.pass("a long passphrase")
-	if _, err := (backup{config: config, store: true, work: 10}).save(file, "a long passphrase"); err != nil {
+	if _, err := (backup{config: config, store: true, work: 10}).save(t.Context(), file, "a long passphrase"); err != nil {
 		t.Fatal(err)
 	}
 	whole := source(t, file)
@@ -147,10 +186,10 @@ func TestHeldStore(t *testing.T) {
 			t.Errorf("%s while the daemon runs: %v", what, err)
 		}
 	}
-	_, err = b.save(s.path("b"), pass)
+	_, err = b.save(t.Context(), s.path("b"), pass)
 	refused("backup", err)
 	b.store = false
-	if m, err := b.save(s.path("b"), pass); err != nil || m.Store {
+	if m, err := b.save(t.Context(), s.path("b"), pass); err != nil || m.Store {
 		t.Fatalf("backup without the store: %+v, %v", m, err)
 	}
 	_, _, err = restore{config: b.config, force: true}.run(s.path("b"), pass)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"strings"
 	"time"
@@ -267,6 +268,22 @@ func (b *backend) Key(_ context.Context, id access.ID) (api.Key, error) {
 		return api.Key{}, fmt.Errorf("%w: this panel has no key %s", api.ErrNotFound, id)
 	}
 	return b.key(k), nil
+}
+
+// CopyStore hands over the store's files as of one moment.
+func (b *backend) CopyStore(ctx context.Context, put func(name string, size int64, write func(io.Writer) error) error) error {
+	s, err := b.store()
+	if err != nil {
+		return err
+	}
+	b.p.log.Info("the store is copied for a backup")
+	if err := s.Copy(ctx, put); errors.Is(err, store.ErrBusy) {
+		return fmt.Errorf("%w: another backup is being made, or a snapshot put in use; try again", api.ErrRefused)
+	} else if err != nil {
+		return err
+	}
+	b.p.log.Info("the store was copied")
+	return nil
 }
 
 func (b *backend) store() (*store.Store, error) {
