@@ -17,7 +17,7 @@ const maxItems = 250
 
 func (a *API) routeGovernance() {
 	for _, prefix := range []string{"", "/v3", "/v2024"} {
-		a.mux.HandleFunc(prefix+"/access-request-status", a.forUser(a.sayTracked, map[string]userHandler{"GET": a.listItems}))
+		a.routeUser(prefix+"/access-request-status", a.sayTracked, map[string]userHandler{"GET": a.listItems})
 	}
 }
 

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"mime"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,6 +28,7 @@ type API struct {
 	wake    func()      // tells the link that there is something to send
 	linked  func() bool // whether the link has its broker
 	mux     *http.ServeMux
+	routes  []route // what mux has, but for what is no path
 	maxTime time.Duration
 	pending time.Duration // how long a request for immediate access waits for votes
 	metrics *Metrics      // nil counts nothing
@@ -68,13 +71,14 @@ func NewAPI(s *Store, o APIOptions) *API {
 		store: s, log: o.Log, limit: newLimiter(o.RateLimit, 10*o.RateLimit), wake: o.Wake, linked: o.Linked,
 		mux: http.NewServeMux(), maxTime: handleTime, pending: o.Pending, metrics: o.Metrics,
 	}
-	a.mux.HandleFunc("/v1/accesskeys/add", a.post(a.add))
-	a.mux.HandleFunc("/v1/accesskeys/remove", a.post(a.remove))
-	a.mux.HandleFunc("/v1/accesskeys/status", a.post(a.status))
-	a.mux.HandleFunc("/v1/accesslevels/list", a.post(a.levels))
-	a.mux.HandleFunc("/v1/events/list", a.post(a.events))
-	a.mux.HandleFunc("/healthz", a.health)
-	a.mux.HandleFunc("/readyz", a.ready)
+	a.route("/v1/accesskeys/add", a.post(a.add), http.MethodPost)
+	a.route("/v1/accesskeys/remove", a.post(a.remove), http.MethodPost)
+	a.route("/v1/accesskeys/status", a.post(a.status), http.MethodPost)
+	a.route("/v1/accesslevels/list", a.post(a.levels), http.MethodPost)
+	a.route("/v1/events/list", a.post(a.events), http.MethodPost)
+	a.route("/healthz", a.health, http.MethodGet, http.MethodHead)
+	a.route("/readyz", a.ready, http.MethodGet, http.MethodHead)
+	a.routeDocument()
 	a.routeUsers()
 	a.routeRequests()
 	a.routeGovernance()
@@ -83,6 +87,24 @@ func NewAPI(s *Store, o APIOptions) *API {
 		a.fail(w, problem(http.StatusNotFound, "NotFound", "", "there is no such path"))
 	})
 	return a
+}
+
+// route is a path of the API, as http.ServeMux has it, with its methods.
+type route struct {
+	path    string
+	methods []string
+}
+
+// route has a handler answer a path. The methods are those that it takes: it
+// answers the others with 405 itself.
+func (a *API) route(path string, h http.HandlerFunc, methods ...string) {
+	a.routes = append(a.routes, route{path, methods})
+	a.mux.HandleFunc(path, h)
+}
+
+// routeUser is route for what users send.
+func (a *API) routeUser(path string, say dialect, methods map[string]userHandler) {
+	a.route(path, a.forUser(say, methods), slices.Sorted(maps.Keys(methods))...)
 }
 
 // ServeHTTP answers one request and logs what became of it.

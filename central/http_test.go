@@ -60,7 +60,7 @@ func TestHTTPRules(t *testing.T) {
 			r.Header.Set("Content-Type", c.kind)
 		}
 		w := httptest.NewRecorder()
-		k.api.ServeHTTP(w, r)
+		watched(t, k.api, w, r)
 		got := reply{w.Code, w.Result().Header, w.Body.String()}
 		if got.status != c.status {
 			t.Errorf("%s: got %d %s, want %d", name, got.status, got.body, c.status)
@@ -136,7 +136,7 @@ func TestOurFault(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := httptest.NewRecorder()
-	k.api.ServeHTTP(w, httptest.NewRequest("GET", "/healthz", nil))
+	watched(t, k.api, w, httptest.NewRequest("GET", "/healthz", nil))
 	if w.Code != http.StatusServiceUnavailable {
 		t.Errorf("health without a database: got %d", w.Code)
 	}
@@ -152,7 +152,7 @@ func TestSlowBody(t *testing.T) {
 	r.Header.Set("Authorization", "Bearer "+k.secret)
 	r.Header.Set("Content-Type", "application/json")
 	w := httptest.NewRecorder()
-	k.api.ServeHTTP(w, r)
+	watched(t, k.api, w, r)
 	if w.Code < 400 || k.dump() != before {
 		t.Errorf("got %d", w.Code)
 	}

@@ -32,7 +32,7 @@ func (k *kit) call(method, path, body string, header ...string) reply {
 		r.Header.Set(header[i], header[i+1])
 	}
 	w := httptest.NewRecorder()
-	k.api.ServeHTTP(w, r)
+	watched(k.t, k.api, w, r)
 	return reply{w.Code, w.Result().Header, w.Body.String()}
 }
 
@@ -72,7 +72,7 @@ func TestMetrics(t *testing.T) {
 		k.call("BREW", "/healthz", "")
 		scrape := func() (int, string) {
 			w := httptest.NewRecorder()
-			m.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), "GET", "/metrics", nil))
+			watched(t, m, w, httptest.NewRequestWithContext(t.Context(), "GET", "/metrics", nil))
 			return w.Code, w.Body.String()
 		}
 		code, text := scrape()

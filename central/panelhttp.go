@@ -16,14 +16,14 @@ import (
 // modes, commands, and the audit trail.
 func (a *API) routePanels() {
 	route := func(path string, methods map[string]userHandler) {
-		a.mux.HandleFunc(path, a.forUser(sayError, methods))
+		a.routeUser(path, sayError, methods)
 	}
 	route("/v1/panels", map[string]userHandler{"GET": a.listPanels})
 	route("/v1/panels/{system_id}", map[string]userHandler{"GET": a.getPanel})
 	policy := a.forUser(sayError, map[string]userHandler{"GET": a.getPolicy, "PUT": a.putPolicy})
 	check := a.forUser(sayError, map[string]userHandler{"POST": a.checkPolicy})
-	a.mux.HandleFunc("/v1/panels/{system_id}/policy", withBody(MaxDocument, policy))
-	a.mux.HandleFunc("/v1/panels/{system_id}/policy/check", withBody(MaxDocument, check))
+	a.route("/v1/panels/{system_id}/policy", withBody(MaxDocument, policy), http.MethodGet, http.MethodPut)
+	a.route("/v1/panels/{system_id}/policy/check", withBody(MaxDocument, check), http.MethodPost)
 	route("/v1/panels/{system_id}/modes", map[string]userHandler{"GET": a.getModes})
 	route("/v1/panels/{system_id}/modes/{door}", map[string]userHandler{"PUT": a.putMode})
 	route("/v1/modes", map[string]userHandler{"PUT": a.putSiteMode})

@@ -73,7 +73,7 @@ func (k *kit) callAs(token, method, path, body string) reply {
 func (k *kit) serve(r *http.Request) reply {
 	k.t.Helper()
 	w := httptest.NewRecorder()
-	k.api.ServeHTTP(w, r)
+	watched(k.t, k.api, w, r)
 	text, err := io.ReadAll(w.Result().Body)
 	if err != nil {
 		k.t.Fatal(err)

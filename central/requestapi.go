@@ -20,7 +20,7 @@ func sayFailure(w http.ResponseWriter, p *Problem) {
 
 func (a *API) routeRequests() {
 	route := func(path string, methods map[string]userHandler) {
-		a.mux.HandleFunc(path, a.forUser(sayFailure, methods))
+		a.routeUser(path, sayFailure, methods)
 	}
 	const base = "/api/v2/access_request"
 	route(base, map[string]userHandler{"GET": a.listRequests, "POST": a.createRequest})

@@ -212,7 +212,7 @@ func (k *kit) send(secret, path, body string, header ...string) reply {
 		r.Header.Set(header[i], header[i+1])
 	}
 	w := httptest.NewRecorder()
-	k.api.ServeHTTP(w, r)
+	watched(k.t, k.api, w, r)
 	text, err := io.ReadAll(w.Result().Body)
 	if err != nil {
 		k.t.Fatal(err)

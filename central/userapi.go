@@ -17,7 +17,7 @@ func sayError(w http.ResponseWriter, p *Problem) {
 
 func (a *API) routeUsers() {
 	route := func(path string, methods map[string]userHandler) {
-		a.mux.HandleFunc(path, a.forUser(sayError, methods))
+		a.routeUser(path, sayError, methods)
 	}
 	route("/v1/users", map[string]userHandler{"GET": a.listUsers, "POST": a.addUser})
 	route("/v1/users/me", map[string]userHandler{"GET": a.me})
