@@ -349,6 +349,9 @@ func (c *contract) hold(r *http.Request, sent []byte, status int, header http.He
 // watched has a handler serve a request and holds both to the document.
 func watched(t testing.TB, h http.Handler, w *httptest.ResponseRecorder, r *http.Request) *operation {
 	t.Helper()
+	if r.Body == nil {
+		r.Body = http.NoBody
+	}
 	sent, readErr := io.ReadAll(r.Body)
 	r.Body = io.NopCloser(io.MultiReader(bytes.NewReader(sent), failing{readErr}))
 	h.ServeHTTP(w, r)
