@@ -35,15 +35,15 @@ func (w *world) auditKeys() {
 	list, err := w.store.Keys(access.ID{}, 1000)
 	must(w.t, err)
 	if pos := w.store.Position(); len(list) != len(w.keys) || pos.Revision != w.revision {
-		w.failed("%d keys at revision %d, and have to be %d at %d", len(list), pos.Revision, len(w.keys), w.revision)
+		w.flawed(lostUpdate, "%d keys at revision %d, and have to be %d at %d", len(list), pos.Revision, len(w.keys), w.revision)
 	}
 	for _, k := range list {
 		m := w.keys[k.Key.ID]
 		if m == nil || k.Revision != m.revision {
-			w.failed("key %s is at revision %d", k.Key.ID, k.Revision)
+			w.flawed(lostUpdate, "key %s is at revision %d", k.Key.ID, k.Revision)
 		}
 		if want, _ := w.result(m); k.Result.Error != want {
-			w.failed("key %s is %q, and has to be %q", k.Key.ID, k.Result.Error, want)
+			w.flawed(lostUpdate, "key %s is %q, and has to be %q", k.Key.ID, k.Result.Error, want)
 		}
 	}
 }
@@ -68,10 +68,10 @@ func (w *world) auditJournal() {
 		}
 		for _, e := range run.Events {
 			if len(w.journal) == 0 || !sameEvent(w.journal[0], e) {
-				w.failed("central gets event %d, %s; the panel told %+v", e.Seq, e.Type.Text(), w.journal[:min(1, len(w.journal))])
+				w.flawed(lostEvent, "central gets event %d, %s; the panel told %+v", e.Seq, e.Type.Text(), w.journal[:min(1, len(w.journal))])
 			}
 			if w.seq++; e.Seq != w.seq {
-				w.failed("event %d comes as %d", w.seq, e.Seq)
+				w.flawed(lostEvent, "event %d comes as %d", w.seq, e.Seq)
 			}
 			w.journal = w.journal[1:]
 			after = e.Seq
@@ -80,6 +80,6 @@ func (w *world) auditJournal() {
 		must(w.t, w.store.AckEvents(context.Background(), last.BootID, last.Seq))
 	}
 	if len(w.journal) > 0 {
-		w.failed("central does not get %+v", w.journal[0])
+		w.flawed(lostEvent, "central does not get %+v", w.journal[0])
 	}
 }

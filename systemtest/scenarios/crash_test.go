@@ -20,7 +20,7 @@ func (w *world) effect() {
 		w.risked = nil
 		return
 	}
-	w.stats.cuts++
+	w.stats.Cuts++
 	pads, places := maps.Clone(w.pads), maps.Clone(w.places)
 	told := w.takeTold()
 	locks, signals := w.catchUp(told)
@@ -80,11 +80,11 @@ func (w *world) recoverJournal(boot access.ID, may []event, told []access.Event)
 	}
 	for i, e := range held {
 		if e.BootID != boot {
-			w.failed("an event of boot %s is on the card: %s", e.BootID, e.Type.Text())
+			w.flawed(lostEvent, "an event of boot %s is on the card: %s", e.BootID, e.Type.Text())
 		}
 		if i < len(told) {
 			if e.Seq != told[i].Seq || e.Type != told[i].Type || e.Mono != told[i].Mono {
-				w.failed("event %d was told as %s, and is %s", e.Seq, told[i].Type.Text(), e.Type.Text())
+				w.flawed(lostEvent, "event %d was told as %s, and is %s", e.Seq, told[i].Type.Text(), e.Type.Text())
 			}
 		}
 		if aside(e) {
@@ -92,16 +92,17 @@ func (w *world) recoverJournal(boot access.ID, may []event, told []access.Event)
 		}
 		p := w.plain(e)
 		n := slices.Index(may, p)
-		if _, mode := modeOf[e.Type]; n < 0 && (mode || e.Type == access.DoorAlarmEnded) {
+		stale := e.Type == access.CentralStale || e.Type == access.CentralBack
+		if _, mode := modeOf[e.Type]; n < 0 && (mode || e.Type == access.DoorAlarmEnded || stale && (e.Type == access.CentralStale) == w.isStale()) {
 			continue // its cause was there, and nobody was told
 		}
 		if n < 0 {
-			w.failed("an event is on the card that nothing caused: %s\nof %v", p, may)
+			w.flawed(lostEvent, "an event is on the card that nothing caused: %s\nof %v", p, may)
 		}
 		may = slices.Delete(may, n, n+1)
 	}
 	if len(held) < len(told) {
-		w.failed("%d events were told, and %d are on the card", len(told), len(held))
+		w.flawed(lostEvent, "%d events were told, and %d are on the card", len(told), len(held))
 	}
 	w.journal = append(w.journal, held...)
 }

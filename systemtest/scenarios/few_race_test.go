@@ -3,4 +3,4 @@
 package scenarios
 
 // few is fewer under the race detector, which takes several times as long.
-const few = 2_000
+const few uint64 = 2_000

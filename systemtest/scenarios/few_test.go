@@ -3,4 +3,4 @@
 package scenarios
 
 // few is how many scenarios are played where nobody says.
-const few = 10_000
+const few uint64 = 10_000

@@ -98,11 +98,6 @@ type model struct {
 	stats   *stats
 }
 
-type stats struct {
-	badges, grants, denials, events, updates, restarts, cuts int
-	reasons                                                  map[string]int
-}
-
 func (m *model) expect(e event) { m.events = append(m.events, e) }
 
 func (m *model) wall() time.Time { return m.now.Add(m.clock.off) }

@@ -39,7 +39,7 @@ func (w *world) scenario() {
 	}
 	w.calm()
 	for range one(w.rand, 1, 2, 3, 5) {
-		w.put()
+		w.put(w.rand.IntN(people))
 	}
 	for range 10 + w.rand.IntN(20) {
 		w.pass(w.length())
@@ -51,15 +51,15 @@ func (w *world) scenario() {
 
 // length is how long until the next thing: mostly around what the rules count in.
 func (w *world) length() time.Duration {
-	switch n := w.rand.IntN(100); {
-	case n < 55:
+	switch n := w.rand.IntN(1000); {
+	case n < 550:
 		return time.Duration(w.rand.IntN(3000)) * time.Millisecond
-	case n < 80:
+	case n < 800:
 		base := one(w.rand, 500*time.Millisecond, 2*time.Second, 3*time.Second, 5*time.Second, 8*time.Second, 10*time.Second, 20*time.Second, 30*time.Second, time.Minute, 2*time.Minute)
 		return base + one(w.rand, -time.Millisecond, -1, 0, 1, time.Millisecond)
-	case n < 97:
+	case n < 980:
 		return time.Duration(w.rand.IntN(40_000)) * time.Millisecond
-	case n < 99:
+	case n < 998:
 		return time.Duration(w.rand.IntN(600)) * time.Second
 	}
 	return time.Duration(w.rand.IntN(240)) * time.Minute
@@ -105,7 +105,7 @@ func (w *world) step() {
 	case n < 84:
 		w.order()
 	case n < 88:
-		w.put()
+		w.put(w.rand.IntN(people))
 	case n < 90:
 		w.change()
 	case n < 93:
@@ -293,8 +293,7 @@ func (w *world) poke() {
 }
 
 // put is central changing a key.
-func (w *world) put() {
-	n := w.rand.IntN(people)
+func (w *world) put(n int) {
 	k := newKey(w.rand, n, w.wall())
 	w.revision++
 	k.revision = w.revision
@@ -313,10 +312,10 @@ func (w *world) put() {
 		w.keys[k.id] = k
 	}
 	w.did("revision %d: remove %v, %+v", w.revision, op == access.Remove, *k)
-	w.stats.updates++
+	w.stats.Updates++
 	pos, err := w.store.Apply(context.Background(), access.Batch{Epoch: 1, Updates: []access.Update{k.update(op)}})
 	if err != nil || pos.Revision != w.revision || pos.Count != uint64(len(w.keys)) {
-		w.failed("update: %v, %+v", err, pos)
+		w.flawed(lostUpdate, "update: %v, %+v", err, pos)
 	}
 	w.settle()
 }
@@ -399,7 +398,7 @@ func (w *world) forgive() {
 
 // restart ends the panel and starts it, in order or by a power cut while it rests.
 func (w *world) restart() {
-	w.stats.restarts++
+	w.stats.Restarts++
 	left := ""
 	if chance(w.rand, 50) {
 		left = w.image()

@@ -160,7 +160,7 @@ func (m *model) answer(r int, c shown, pin entry) {
 	}
 	a := m.decide(r, c, pin)
 	p.pair = a.pair
-	m.stats.badges++
+	m.stats.Badges++
 	defer func() { m.before = nil }()
 	if a.ask {
 		p.wait = &waiting{card: c.card, seen: m.now, until: m.now.Add(pinWait)}
@@ -169,7 +169,7 @@ func (m *model) answer(r int, c shown, pin entry) {
 		return
 	}
 	e := event{at: m.now, typ: a.typ, reason: a.reason, door: doorID(doorOf[r]), point: pointID(r)}
-	m.stats.reasons[e.typ.Text()+" "+string(e.reason)]++
+	m.stats.Reasons[e.typ.Text()+" "+string(e.reason)]++
 	if a.key != nil {
 		e.key, e.person = a.key.id, a.key.person
 		if a.key.code == "" {
@@ -179,12 +179,12 @@ func (m *model) answer(r int, c shown, pin entry) {
 	m.expect(e)
 	m.risk(r, c, a)
 	if !a.granted() {
-		m.stats.denials++
+		m.stats.Denials++
 		m.signals[r] = "denied"
 		m.count(r, a)
 		return
 	}
-	m.stats.grants++
+	m.stats.Grants++
 	if !held {
 		p.last = lastRead{c, m.now, m.place(a.key.holder())}
 	}

@@ -103,6 +103,9 @@ func newWorld(t *testing.T, dir string, seed uint64, quiet bool, st *stats) *wor
 	}
 	must(t, os.MkdirAll(w.dir, 0o700))
 	w.start()
+	for n := range people {
+		w.put(n)
+	}
 	return w
 }
 
@@ -122,6 +125,13 @@ func (w *world) did(format string, args ...any) {
 // failed ends the run, with what led to it.
 func (w *world) failed(format string, args ...any) {
 	w.t.Helper()
+	w.flawed(otherWrong, format, args...)
+}
+
+// flawed ends the run with a flaw, and with what led to it.
+func (w *world) flawed(f flaw, format string, args ...any) {
+	w.t.Helper()
+	w.stats.Wrong[f]++
 	w.t.Logf("%+v", *w.site)
 	for _, id := range slices.SortedFunc(maps.Keys(w.keys), func(a, b access.ID) int { return slices.Compare(a[:], b[:]) }) {
 		w.t.Logf("%+v", *w.keys[id])
@@ -353,7 +363,7 @@ func (w *world) takeTold() []access.Event {
 // instant: of what happens in one, the order is the panel's.
 func (w *world) checkLocks(got []change) {
 	if want, got := net(w.locks), net(got); !slices.Equal(want, got) {
-		w.failed("the locks did\n%v\nand had to do\n%v", got, want)
+		w.flawed(wrongLock, "the locks did\n%v\nand had to do\n%v", got, want)
 	}
 	w.locks = nil
 }
@@ -466,18 +476,18 @@ func (w *world) checkEvents(told []access.Event) {
 			got = append(got, w.plain(e))
 		}
 	}
-	w.stats.events += len(told)
+	w.stats.Events += len(told)
 	w.journal = append(w.journal, told...)
-	want := slices.Clone(w.events)
+	missing, more := slices.Clone(w.events), []event(nil)
 	for _, e := range got {
-		i := slices.Index(want, e)
-		if i < 0 {
-			w.failed("an event too many: %s\nof %v\nwanted %v", e, got, w.events)
+		if i := slices.Index(missing, e); i >= 0 {
+			missing = slices.Delete(missing, i, i+1)
+		} else {
+			more = append(more, e)
 		}
-		want = slices.Delete(want, i, i+1)
 	}
-	if len(want) > 0 {
-		w.failed("events missing: %v\nof %v", want, got)
+	if len(missing) > 0 || len(more) > 0 {
+		w.flawed(flawOf(more), "events too many: %v\nmissing: %v\nof %v", more, missing, got)
 	}
 	for _, e := range got {
 		w.did("  %s", e)
