@@ -1,13 +1,14 @@
 // Command mutations puts faults into the decision core, one at a time, and checks
 // that the tests notice: a flipped comparison, a missing rule, an instant too late.
 //
-//	go run ./systemtest/mutations [-run REGEXP] [-j 2] [-scenarios 3000]
+//	go run ./systemtest/mutations [-run REGEXP] [-j 2] [-scenarios 2000]
 //
 // Each fault is a patch in systemtest/mutations/faults, named for what it does. It
 // is applied to a copy of the tree in a temporary folder; then the tests of access
 // and controller run and, when these notice nothing, the scenarios. A fault that
 // survives, that no longer applies or that does not build is a failure, and the
-// command then exits with 1. It needs patch(1).
+// command then exits with 1. What came out is also in
+// build/report/test-mutations.json. It needs patch(1).
 package main
 
 import (
@@ -15,10 +16,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
-	"io/fs"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"regexp"
@@ -32,25 +30,11 @@ import (
 
 const faults = "systemtest/mutations/faults"
 
-// The ends of a fault.
-const (
-	caught    = "caught"
-	survived  = "survived"
-	noPatch   = "does not apply"
-	noBuild   = "does not build"
-	unchecked = "not checked"
-)
-
-// result is what became of one fault.
-type result struct {
-	name, end, by string
-	took          time.Duration
-}
-
 func main() {
 	run := flag.String("run", "", "only faults whose name matches")
 	jobs := flag.Int("j", 2, "faults at a time")
-	scenarios := flag.Int("scenarios", 3000, "scenarios to play")
+	scenarios := flag.Int("scenarios", 2000, "scenarios to play")
+	out := flag.String("report", "build/report/test-mutations.json", "`file` that gets the report")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -59,34 +43,32 @@ func main() {
 		fmt.Fprintln(os.Stderr, "mutations:", err)
 		os.Exit(1)
 	}
+	if err := save(*out, results); err != nil {
+		fmt.Fprintln(os.Stderr, "mutations:", err)
+		os.Exit(1)
+	}
 	if !table(os.Stdout, results) {
 		os.Exit(1)
 	}
 }
 
-// check runs the tests against every fault that match names.
+// check runs the tests against every fault whose name matches.
 func check(ctx context.Context, match string, jobs, scenarios int) ([]result, error) {
 	names, err := list(match)
 	if err != nil {
 		return nil, err
 	}
+	jobs = min(max(jobs, 1), len(names))
 	results := make([]result, len(names))
-	next := make(chan int)
-	g, ctx := errgroup.WithContext(ctx)
-	for range max(jobs, 1) {
-		g.Go(func() error { return work(ctx, names, results, next, scenarios) })
+	next := make(chan int, len(names))
+	for i := range names {
+		next <- i
 	}
-	g.Go(func() error {
-		defer close(next)
-		for i := range names {
-			select {
-			case next <- i:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		}
-		return nil
-	})
+	close(next)
+	g, ctx := errgroup.WithContext(ctx)
+	for n := range jobs {
+		g.Go(func() error { return work(ctx, names, results, next, scenarios, n == 0) })
+	}
 	return results, g.Wait()
 }
 
@@ -100,134 +82,38 @@ func list(match string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	all = slices.DeleteFunc(all, func(path string) bool { return !wanted.MatchString(filepath.Base(path)) })
+	all = slices.DeleteFunc(all, func(path string) bool { return !wanted.MatchString(name(path)) })
 	if len(all) == 0 {
 		return nil, errors.New("no such faults; run this in the folder of the project")
 	}
 	return all, nil
 }
 
-// work checks faults in a copy of the tree of its own.
-func work(ctx context.Context, names []string, results []result, next <-chan int, scenarios int) error {
-	dir, err := os.MkdirTemp("", "postern-mutations-")
+// name is a fault's, by its patch.
+func name(path string) string { return strings.TrimSuffix(filepath.Base(path), ".patch") }
+
+// work checks faults in a copy of the tree of its own. The first also checks that
+// without any the tests notice nothing: such a test would catch every one.
+func work(ctx context.Context, names []string, results []result, next <-chan int, scenarios int, first bool) error {
+	t, err := newTree(scenarios)
 	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	if err := copyTree(dir, "."); err != nil {
 		return fmt.Errorf("copy tree: %w", err)
 	}
-	// A test that fails without a fault would catch every one.
-	if end, by := judge(ctx, dir, min(scenarios, 500)); end != survived {
-		return errors.Join(ctx.Err(), fmt.Errorf("without a fault: %s %s", end, by))
+	defer t.remove()
+	if first {
+		if r := t.judge(ctx); r.End != survived {
+			return errors.Join(ctx.Err(), fmt.Errorf("without a fault: %s %s", r.End, r.By))
+		}
 	}
 	for i := range next {
 		began := time.Now()
-		r, err := try(ctx, dir, names[i], scenarios)
+		r, err := t.try(ctx, names[i])
 		if err != nil {
 			return fmt.Errorf("%s: %w", names[i], err)
 		}
-		r.name, r.took = strings.TrimSuffix(filepath.Base(names[i]), ".patch"), time.Since(began)
+		r.Fault, r.Seconds = name(names[i]), time.Since(began).Round(100*time.Millisecond).Seconds()
 		results[i] = r
-		fmt.Fprintf(os.Stderr, "%-14s %s (%s)\n", r.end, r.name, r.took.Round(time.Second))
+		fmt.Fprintf(os.Stderr, "%-14s %s (%.1f s)\n", r.End, r.Fault, r.Seconds)
 	}
 	return nil
-}
-
-// try applies one fault, runs the tests, and takes it out again.
-func try(ctx context.Context, dir, name string, scenarios int) (result, error) {
-	patch, err := os.ReadFile(name)
-	if err != nil {
-		return result{}, err
-	}
-	file, ok := target(string(patch))
-	if !ok {
-		return result{end: noPatch}, nil
-	}
-	path := filepath.Join(dir, file)
-	was, err := os.ReadFile(path)
-	if err != nil {
-		return result{}, err
-	}
-	defer func() { _ = os.WriteFile(path, was, 0o644) }()
-	if err := patchWith(ctx, dir, string(patch)); err != nil {
-		return result{end: noPatch}, ctx.Err()
-	}
-	end, by := judge(ctx, dir, scenarios)
-	return result{end: end, by: by}, ctx.Err()
-}
-
-// judge builds the tree and runs its tests.
-func judge(ctx context.Context, dir string, scenarios int) (end, by string) {
-	if goTool(ctx, dir, scenarios, "build", "./access", "./controller") != nil {
-		return noBuild, ""
-	}
-	if goTool(ctx, dir, scenarios, "test", "-count=1", "-timeout=5m", "./access", "./controller") != nil {
-		return caught, "tests"
-	}
-	if goTool(ctx, dir, scenarios, "test", "-count=1", "-timeout=20m", "./systemtest/scenarios") != nil {
-		return caught, "scenarios"
-	}
-	return survived, ""
-}
-
-// target is the one file that a patch changes.
-func target(patch string) (string, bool) {
-	for line := range strings.Lines(patch) {
-		if name, ok := strings.CutPrefix(line, "+++ b/"); ok {
-			return strings.TrimSpace(name), true
-		}
-	}
-	return "", false
-}
-
-func patchWith(ctx context.Context, dir, patch string) error {
-	cmd := exec.CommandContext(ctx, "patch", "-p1", "--batch", "--forward", "--silent", "--no-backup-if-mismatch", "--reject-file=-")
-	cmd.Dir, cmd.Stdin = dir, strings.NewReader(patch)
-	return cmd.Run()
-}
-
-func goTool(ctx context.Context, dir string, scenarios int, args ...string) error {
-	cmd := exec.CommandContext(ctx, "go", args...)
-	cmd.Dir, cmd.Env = dir, append(os.Environ(), fmt.Sprint("POSTERN_SCENARIOS=", scenarios))
-	return cmd.Run()
-}
-
-// copyTree copies what the tests need.
-func copyTree(to, from string) error {
-	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if d.IsDir() {
-			if name := d.Name(); path != from && (name == "build" || name == "bin" || strings.HasPrefix(name, ".")) {
-				return filepath.SkipDir
-			}
-			return os.MkdirAll(filepath.Join(to, path), 0o755)
-		}
-		if !d.Type().IsRegular() {
-			return nil
-		}
-		data, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		return os.WriteFile(filepath.Join(to, path), data, 0o644)
-	})
-}
-
-// table tells what became of each fault, and reports whether all were caught.
-func table(w io.Writer, results []result) bool {
-	count := map[string]int{}
-	for _, r := range results {
-		end := r.end
-		if end == "" {
-			end = unchecked
-		}
-		count[end]++
-		fmt.Fprintf(w, "%-45s %-15s %s\n", r.name, end, r.by)
-	}
-	fmt.Fprintf(w, "%d faults: %d caught, %d survived, %d do not apply, %d do not build\n",
-		len(results), count[caught], count[survived], count[noPatch], count[noBuild])
-	return count[caught] == len(results)
 }

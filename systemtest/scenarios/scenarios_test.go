@@ -46,8 +46,21 @@ func number64(t *testing.T, name string, or uint64) uint64 {
 	return n
 }
 
-// play plays one run.
-func play(t *testing.T, root string, seed uint64, quiet bool, st *stats) {
+// TestReplays plays a seed again, which must do the same to the last event: else
+// a failure could not be looked into.
+func TestReplays(t *testing.T) {
+	if raced {
+		t.Skip("the race detector has goroutines take turns at random")
+	}
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	first, again := newStats(), newStats()
+	if play(t, scratch(), 1, false, first) != play(t, scratch(), 1, false, again) {
+		t.Errorf("seed 1 did other things when it was played again: %s and %s", first.line(), again.line())
+	}
+}
+
+// play plays one run, and gives the hash of its trail where it keeps one.
+func play(t *testing.T, root string, seed uint64, quiet bool, st *stats) (did string) {
 	dir, err := os.MkdirTemp(root, "postern-scenarios-")
 	must(t, err)
 	defer os.RemoveAll(dir)
@@ -62,7 +75,9 @@ func play(t *testing.T, root string, seed uint64, quiet bool, st *stats) {
 		for range perRun {
 			w.scenario()
 		}
+		did = fmt.Sprintf("%x", w.whole.Sum(nil))
 	})
+	return did
 }
 
 // scratch is where files live that no power cut has to spare.

@@ -55,10 +55,11 @@ func playShare(t *testing.T, text string) {
 	st, failures := newStats(), 0
 	for seed := s.First; seed < s.End && failures < enough; seed += s.Step {
 		if !t.Run(name(seed), func(t *testing.T) { play(t, root, seed, true, st) }) {
+			st.Failed = append(st.Failed, seed)
 			failures++
 		}
 		st.Scenarios += perRun
-		if (seed-s.First)/s.Step%every == every-1 {
+		if (seed-s.First)/s.Step%every == every-1 || len(st.Failed) > 0 {
 			must(t, report.Encode(st))
 			st = newStats()
 		}
@@ -78,6 +79,9 @@ func playShared(t *testing.T, first, runs uint64) {
 				mu.Lock()
 				defer mu.Unlock()
 				sum.add(st)
+				for _, seed := range st.Failed {
+					fmt.Printf("replay: POSTERN_SEED=%d go test -v ./systemtest/scenarios\n", seed)
+				}
 				if testing.Verbose() && time.Since(told) > 10*time.Second {
 					told = time.Now()
 					fmt.Printf("%8s %s\n", time.Since(began).Round(time.Second), sum.line())

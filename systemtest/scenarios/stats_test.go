@@ -12,6 +12,7 @@ type stats struct {
 	Scenarios, Badges, Grants, Denials, Events, Updates, Restarts, Cuts int
 	Reasons                                                             map[string]int
 	Wrong                                                               map[flaw]int
+	Failed                                                              []uint64 // seeds of the runs that did
 }
 
 // flaw is what a run failed by.
@@ -44,6 +45,7 @@ func (s *stats) add(o *stats) {
 	for r, n := range o.Wrong {
 		s.Wrong[r] += n
 	}
+	s.Failed = append(s.Failed, o.Failed...)
 }
 
 // line is the counts in one line.
