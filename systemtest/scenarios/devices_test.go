@@ -3,6 +3,7 @@ package scenarios
 import (
 	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 	"sync"
@@ -21,6 +22,7 @@ type item struct {
 	frame wiegand.Frame
 	on    bool
 	first bool
+	fault bool // it could not be read
 }
 
 // taps note what crosses the devices' interfaces, with its instant.
@@ -72,22 +74,28 @@ func (l *lock) Set(released bool) error {
 // device is a reader or an input; next waits for what comes from it.
 type device[T any] struct {
 	next func(context.Context) (T, error)
-	note func(T)
+	note func(T, error)
 }
 
 func (d device[T]) Next(ctx context.Context) (T, error) {
 	v, err := d.next(ctx)
-	if err == nil && ctx.Err() == nil {
-		d.note(v)
+	if ctx.Err() == nil {
+		d.note(v, err)
 	}
 	return v, err
 }
 
-func from[T any](ch chan T) func(context.Context) (T, error) {
+// said is what a device made by hand says.
+type said[T any] struct {
+	value T
+	err   error
+}
+
+func from[T any](ch chan said[T]) func(context.Context) (T, error) {
 	return func(ctx context.Context) (v T, err error) {
 		select {
-		case v = <-ch:
-			return v, nil
+		case s := <-ch:
+			return s.value, s.err
 		case <-ctx.Done():
 			return v, ctx.Err()
 		}
@@ -129,12 +137,12 @@ type panelDevices struct {
 	sim   *hal.Sim
 	up    []func() // when a board has come up
 
-	frames [readers]chan wiegand.Frame
-	inputs map[string]chan bool
+	frames [readers]chan said[wiegand.Frame]
+	inputs map[string]chan said[bool]
 }
 
 func newDevices(t *taps, simulated bool, fit [doors]fitting) *panelDevices {
-	d := &panelDevices{t: t, inputs: map[string]chan bool{}}
+	d := &panelDevices{t: t, inputs: map[string]chan said[bool]{}}
 	if !simulated {
 		return d
 	}
@@ -165,26 +173,30 @@ func (d *panelDevices) reader(r int) *reader {
 		out.board, _ = d.board.Reader(readerID(r))
 		out.next = out.board.Read
 	} else {
-		d.frames[r] = make(chan wiegand.Frame, 16)
+		d.frames[r] = make(chan said[wiegand.Frame], 16)
 		out.next = from(d.frames[r])
 	}
-	out.note = func(f wiegand.Frame) { d.t.add(item{kind: "frame", n: r, frame: f}) }
+	out.note = func(f wiegand.Frame, err error) {
+		if err == nil {
+			d.t.add(item{kind: "frame", n: r, frame: f})
+		}
+	}
 	return out
 }
 
 // input is an input of a kind whose level is now.
 func (d *panelDevices) input(kind string, n int, name string, now bool, board *hal.Input) controller.Input {
 	first := true
-	note := func(on bool) {
-		d.t.add(item{kind: kind, n: n, on: on, first: first})
-		first = false
+	note := func(on bool, err error) {
+		d.t.add(item{kind: kind, n: n, on: on, first: first, fault: err != nil})
+		first = first && err != nil
 	}
 	if board != nil {
 		d.drive(name, n, now)
 		return device[bool]{d.after(board), note}
 	}
-	ch := make(chan bool, 16)
-	ch <- now
+	ch := make(chan said[bool], 16)
+	ch <- said[bool]{value: now}
 	d.inputs[name] = ch
 	return device[bool]{from(ch), note}
 }
@@ -226,7 +238,7 @@ func (d *panelDevices) comeUp() {
 // drive sets the level of an input.
 func (d *panelDevices) drive(name string, n int, on bool) {
 	if d.sim == nil {
-		d.inputs[name] <- on
+		d.inputs[name] <- said[bool]{value: on}
 		return
 	}
 	var err error
@@ -243,10 +255,21 @@ func (d *panelDevices) drive(name string, n int, on bool) {
 	}
 }
 
+// spoil has an input that is made by hand be unreadable for some seconds; then it
+// tells its level, as all do.
+func (d *panelDevices) spoil(name string, seconds int, on bool) {
+	for range seconds {
+		d.inputs[name] <- said[bool]{err: errFault}
+	}
+	d.drive(name, 0, on)
+}
+
+var errFault = errors.New("the line can't be read")
+
 // present sends bits from a reader.
 func (d *panelDevices) present(r int, b wiegand.Bits) {
 	if d.sim == nil {
-		d.frames[r] <- wiegand.Frame{Bits: b, Pulses: b.Len()}
+		d.frames[r] <- said[wiegand.Frame]{value: wiegand.Frame{Bits: b, Pulses: b.Len()}}
 		return
 	}
 	if err := d.sim.Badge(readerID(r), b); err != nil {

@@ -48,6 +48,7 @@ type doorModel struct {
 	rexSince      time.Time
 	stuck         bool
 	known, open   bool
+	fault         bool // the contact can't be read
 	held          time.Time
 	warned        bool
 	alarm         access.DoorAlarm
@@ -124,7 +125,9 @@ func (d *doorModel) deadlines() []time.Time {
 func (d *doorModel) due() {
 	if d.awaited && !d.now.Before(d.awaitEnd()) {
 		d.awaited, d.going = false, nil
-		d.tell(access.AccessNotTaken)
+		if !d.fault {
+			d.tell(access.AccessNotTaken)
+		}
 	}
 	if d.rexDown && !d.stuck && !d.now.Before(d.rexSince.Add(stuckAfter)) {
 		d.stuck = true
@@ -226,8 +229,26 @@ func (d *doorModel) letGo() {
 	}
 }
 
+// lose is a contact that can't be read any more: nobody can be seen to go through,
+// so those who may count as gone.
+func (d *doorModel) lose() {
+	if d.fault {
+		return
+	}
+	d.happen(func() {
+		d.fault = true
+		d.tell(access.ContactFault)
+		d.m.move(d.going)
+		d.going = nil
+	})
+}
+
 func (d *doorModel) swing(open bool) {
 	d.happen(func() {
+		if d.fault {
+			d.fault = false
+			d.tell(access.ContactFaultEnded)
+		}
 		first := !d.known
 		d.known = true
 		if open == d.open {

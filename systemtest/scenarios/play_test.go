@@ -98,6 +98,8 @@ func (w *world) step() {
 		w.flip("fire", w.rand.IntN(2), &w.fires)
 	case n < 79:
 		w.flipDown()
+	case n < 80 && chance(w.rand, 50):
+		w.spoil(w.rand.IntN(doors))
 	case n < 80:
 		w.did("aux %v", !w.aux)
 		w.dev.drive("aux0", 0, !w.aux)
@@ -214,6 +216,21 @@ func (w *world) swing(d int) {
 	w.did("door %d open: %v", d, w.swung[d])
 	w.dev.drive("contact"+doorID(d), d, w.swung[d])
 	w.seen()
+}
+
+// spoil has a door's contact be unreadable for a while; somebody may use it.
+func (w *world) spoil(d int) {
+	if !w.fit[d].contact || w.simulated {
+		return
+	}
+	seconds := 1 + w.rand.IntN(8)
+	w.swung[d] = chance(w.rand, 30)
+	w.did("contact %d unreadable for %d s, then open: %v", d, seconds, w.swung[d])
+	w.dev.spoil("contact"+doorID(d), seconds, w.swung[d])
+	w.seen()
+	if chance(w.rand, 60) {
+		w.show(d)
+	}
 }
 
 // walk is somebody who badges, and goes through.

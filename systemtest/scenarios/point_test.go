@@ -198,7 +198,7 @@ func (m *model) answer(r int, c shown, pin entry) {
 			}
 		}
 	}
-	if d.contact && !d.open {
+	if d.contact && !d.open && !d.fault {
 		d.going = append(d.going, going...)
 	} else {
 		m.move(going)

@@ -292,7 +292,11 @@ func (w *world) apply(i item) {
 	case "frame":
 		w.frame(i)
 	case "contact":
-		m.doors[i.n].swing(i.on)
+		if i.fault {
+			m.doors[i.n].lose()
+		} else {
+			m.doors[i.n].swing(i.on)
+		}
 	case "rex":
 		switch {
 		case !i.on:
