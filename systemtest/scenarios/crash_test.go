@@ -151,24 +151,23 @@ func utc(t time.Time) time.Time {
 	return t.UTC()
 }
 
+// recoverPlaces takes from the card where everybody is: where that was before, or
+// after one of the movements since.
 func (w *world) recoverPlaces(before map[access.ID]access.Place) {
 	held, err := w.store.Places()
 	must(w.t, err)
 	all := maps.Clone(before)
 	maps.Copy(all, w.places)
 	for who := range all {
-		got, ok := held[who]
-		was, had := before[who]
-		is, has := w.places[who]
-		switch {
-		case ok == has && got.Area == is.Area && got.At.Equal(is.At):
-		case ok == had && got.Area == was.Area && got.At.Equal(was.At):
-			delete(w.places, who)
-			if had {
-				w.places[who] = was
-			}
-		default:
-			w.failed("%x is %+v on the card, and was %+v, then %+v", who[:2], got, was, is)
+		got := held[who]
+		may := append([]access.Place{before[who], w.places[who]}, w.moved[who]...)
+		if !slices.ContainsFunc(may, func(p access.Place) bool { return p.Area == got.Area && p.At.Equal(got.At) }) {
+			w.failed("%x is %+v on the card, and was one after the other %+v", who[:2], got, may)
+		}
+		delete(w.places, who)
+		if !got.IsZero() {
+			w.places[who] = got
 		}
 	}
+	clear(w.moved)
 }

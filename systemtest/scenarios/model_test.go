@@ -92,7 +92,8 @@ type model struct {
 	stale    bool
 	before   *access.Place // where the holder of a card that is held to a reader was
 
-	events  []event  // expected since the last check
+	moved   map[access.ID][]access.Place // since the last check, one after the other
+	events  []event                      // expected since then
 	locks   []change // likewise
 	signals [readers]string
 	stats   *stats
@@ -238,9 +239,11 @@ func (m *model) move(list []movement) {
 	for _, g := range list {
 		if _, ok := m.site.areas[g.area]; g.area != access.Outside && !ok {
 			delete(m.places, g.who)
+			m.moved[g.who] = append(m.moved[g.who], access.Place{})
 			continue
 		}
 		m.places[g.who] = access.Place{Area: g.area, At: m.wall()}
+		m.moved[g.who] = append(m.moved[g.who], m.places[g.who])
 	}
 }
 

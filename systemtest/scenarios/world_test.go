@@ -90,7 +90,7 @@ func (w *world) Recorded(e access.Event) {
 func newWorld(t *testing.T, dir string, seed uint64, quiet bool, st *stats) *world {
 	w := &world{
 		t: t, quiet: quiet, whole: sha256.New(), rand: rand.New(rand.NewPCG(seed, 11)), dir: filepath.Join(dir, "panel"), taps: &taps{}, stop: func() {}, known: map[string]card{},
-		model: &model{keys: map[access.ID]*key{}, pads: map[string]tries{}, places: map[access.ID]access.Place{}, stats: st},
+		model: &model{keys: map[access.ID]*key{}, pads: map[string]tries{}, places: map[access.ID]access.Place{}, moved: map[access.ID][]access.Place{}, stats: st},
 	}
 	w.simulated = chance(w.rand, 3)
 	w.now = now()
@@ -358,6 +358,7 @@ func (w *world) settle() {
 	w.signals = [readers]string{}
 	w.checkEvents(told)
 	w.events = nil
+	clear(w.moved)
 	w.checkLocks(locks)
 }
 
