@@ -94,7 +94,7 @@ type model struct {
 
 	moved   map[access.ID][]access.Place // since the last check, one after the other
 	events  []event                      // expected since then
-	locks   []change // likewise
+	locks   []change                     // likewise
 	signals [readers]string
 	stats   *stats
 }
