@@ -194,23 +194,24 @@ func (w pageWriter) operation(path, method string, item, op node) operationView 
 
 // content is what a body or a response has, nil for nothing.
 func (w pageWriter) content(n node) *contentView {
-	for _, kind := range n.object("content").names() {
-		media := n.object("content").object(kind)
-		s := media.object("schema")
-		c := &contentView{Kind: kind, Type: w.typeOf(s)}
-		if s.text("$ref") == "" {
-			c.Fields = w.fields(s)
-		}
-		if v, ok := media["example"]; ok {
-			c.Examples = append(c.Examples, namedView{"", pretty(v)})
-		}
-		for _, name := range media.object("examples").names() {
-			e := media.object("examples").object(name)
-			c.Examples = append(c.Examples, namedView{e.text("summary"), pretty(e["value"])})
-		}
-		return c
+	kinds := n.object("content").names()
+	if len(kinds) == 0 {
+		return nil
 	}
-	return nil
+	media := n.object("content").object(kinds[0])
+	s := media.object("schema")
+	c := &contentView{Kind: kinds[0], Type: w.typeOf(s)}
+	if s.text("$ref") == "" {
+		c.Fields = w.fields(s)
+	}
+	if v, ok := media["example"]; ok {
+		c.Examples = append(c.Examples, namedView{"", pretty(v)})
+	}
+	for _, name := range media.object("examples").names() {
+		e := media.object("examples").object(name)
+		c.Examples = append(c.Examples, namedView{e.text("summary"), pretty(e["value"])})
+	}
+	return c
 }
 
 func (w pageWriter) fields(s node) (out []fieldView) {
@@ -273,8 +274,12 @@ func (w pageWriter) typeOf(s node) (out typeView) {
 		out = append(out, w.typeOf(more)...)
 	}
 	for _, b := range []struct{ key, words string }{
-		{"minimum", ", at least %v"}, {"maximum", ", at most %v"}, {"minLength", ", at least %v characters"},
-		{"maxLength", ", at most %v characters"}, {"minItems", ", at least %v"}, {"maxItems", ", at most %v"},
+		{"minimum", ", at least %v"},
+		{"maximum", ", at most %v"},
+		{"minLength", ", at least %v characters"},
+		{"maxLength", ", at most %v characters"},
+		{"minItems", ", at least %v"},
+		{"maxItems", ", at most %v"},
 	} {
 		if v, ok := s[b.key]; ok {
 			say(b.words, v)
