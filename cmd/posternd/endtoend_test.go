@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -122,7 +123,31 @@ func TestEndToEndBrokerAway(t *testing.T) {
 	if s.kind != embedded {
 		stop, start = func() { s.broker.end(t, syscall.SIGKILL) }, s.startBroker
 	}
+	// Neither the loss nor the return of the link moves a lock.
+	linked := func(want bool) {
+		t.Helper()
+		s.eventually("the link", func() error {
+			var st struct{ Link struct{ Connected bool } }
+			if err := json.Unmarshal([]byte(s.do("status")), &st); err != nil || st.Link.Connected != want {
+				return fmt.Errorf("connected is %v, want %v (%w)", st.Link.Connected, want, err)
+			}
+			return nil
+		})
+		for _, e := range s.journal() {
+			if e.Door == "lab" && e.Type < 300 {
+				t.Errorf("with the link %v there is %+v", want, e)
+			}
+		}
+		if s.released("lab") {
+			t.Errorf("with the link %v a door is released", want)
+		}
+	}
+	linked(true)
 	stop()
+	linked(false)
+	if s.released("front") {
+		t.Error("the loss of the link releases a door")
+	}
 	// With the network down, known keys open and unknown ones don't.
 	want := []int{}
 	for range 3 {
@@ -139,6 +164,7 @@ func TestEndToEndBrokerAway(t *testing.T) {
 		added = s.addCard("EM:77").ID
 	}
 	s.wantStatus(added, "Applied")
+	linked(true)
 	got := s.wantEvents(len(want), 201)
 	for i, e := range got {
 		if e.Type != want[i] {
