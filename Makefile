@@ -11,7 +11,7 @@ ARCHES   := amd64 arm64 armv7 armv6
 FUZZTIME ?= 10s
 
 .PHONY: all run bin test test-broker test-postgres test-noise test-model test-crash test-crash-full test-faults \
-  test-system test-system-full test-deb test-sim test-mutations bench bench-sync fuzz lint build deb wiring clean $(addprefix build-,$(ARCHES))
+  test-system test-system-full test-deb test-sim test-mutations test-oracle bench bench-pin bench-sync fuzz lint build deb wiring clean $(addprefix build-,$(ARCHES))
 
 all: bin
 
@@ -54,6 +54,10 @@ test-sim:
 test-mutations:
 	$(GO) run ./systemtest/mutations
 
+# Schedules against every minute of ten years in 20 time zones.
+test-oracle:
+	POSTERN_ORACLE=full $(GO) test -count=1 -timeout 4h -run Oracle ./access
+
 # Every state that a power cut can leave the store in (apt package strace).
 test-crash:
 	$(GO) run ./systemtest/crash
@@ -87,6 +91,10 @@ wiring:
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./store ./access ./wiegand
+
+# Whether the time of an answer tells a right PIN from a wrong one.
+bench-pin:
+	POSTERN_PIN_TIMING=full $(GO) test -count=1 -timeout 4h -v ./systemtest/timing
 
 # Each fuzz target for a while; `make test` runs their seeds.
 fuzz:

@@ -19,6 +19,9 @@ import (
 const (
 	clockEvery    = 10 * time.Second
 	lastGoodEvery = 10 * time.Minute
+	// clockStep is how far the clock and the time since the start may part from one
+	// look to the next: further, and the clock was set.
+	clockStep = 10 * time.Second
 )
 
 // lastGoodStore keeps the last time that was known to be right.
@@ -34,24 +37,42 @@ type clock struct {
 	rtc    func() bool
 	log    *slog.Logger
 	note   func(access.Event)
+	began  time.Time // for the time since, which nobody can set
 
 	mu       sync.Mutex // guards the rest
 	state    access.ClockState
-	trusted  bool // at some time since the start
+	told     access.ClockState // the last that news gave
+	trusted  bool              // at some time since the start
+	set      bool              // by something else than a time server, since the last that was heard
 	lastGood time.Time
+	seen     time.Time     // the clock at the last look
+	seenMono time.Duration // the time since began then
 }
 
 func newClock(source config.ClockSource, log *slog.Logger) *clock {
-	c := &clock{source: source, synced: kernelSynced, rtc: hasRTC, log: log, note: func(access.Event) {}, lastGood: builtTime()}
-	c.judge(time.Now())
+	c := &clock{source: source, synced: kernelSynced, rtc: hasRTC, log: log, note: func(access.Event) {}, began: time.Now(), lastGood: builtTime()}
+	c.judge(c.look())
 	return c
+}
+
+// look reads the clock, and the time since the start.
+func (c *clock) look() (time.Time, time.Duration) {
+	now := time.Now()
+	return now, now.Sub(c.began)
 }
 
 // now is the present time with its state.
 func (c *clock) now() access.Clock {
+	now, mono := c.look()
+	c.mu.Lock()
+	stepped := c.stepped(now, mono)
+	c.mu.Unlock()
+	if stepped {
+		c.judge(now, mono)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return access.Clock{Now: time.Now(), State: c.state, LastGood: c.lastGood, Grace: access.UntrustedGrace}
+	return access.Clock{Now: now, State: c.state, LastGood: c.lastGood, Grace: access.UntrustedGrace}
 }
 
 // tlsTime is the time that certificates are checked at. A panel without a
@@ -64,13 +85,23 @@ func (c *clock) tlsTime() time.Time {
 	return now.Now
 }
 
-// judge works the state out and reports whether it changed.
-func (c *clock) judge(now time.Time) (access.ClockState, bool) {
+// stepped reports whether the clock was set since the last look, forward or back.
+// c.mu is held.
+func (c *clock) stepped(now time.Time, mono time.Duration) bool {
+	if c.seen.IsZero() {
+		return false
+	}
+	return (now.Round(0).Sub(c.seen) - (mono - c.seenMono)).Abs() > clockStep
+}
+
+// judge works the state out, mono after the start.
+func (c *clock) judge(now time.Time, mono time.Duration) {
 	ntp := c.source == config.ClockSystem || c.synced()
 	rtc := c.rtc()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	was := c.state
+	c.set = !ntp && (c.set || c.stepped(now, mono))
+	c.seen, c.seenMono = now.Round(0), mono
 	switch {
 	case ntp:
 		// A synchronised clock is right even where it is earlier than before.
@@ -78,7 +109,7 @@ func (c *clock) judge(now time.Time) (access.ClockState, bool) {
 		if now.Before(c.lastGood) {
 			c.lastGood = now
 		}
-	case now.Before(c.lastGood):
+	case c.set || now.Before(c.lastGood):
 		c.state = access.ClockUntrusted
 	case rtc:
 		c.state, c.trusted = access.ClockTrusted, true
@@ -87,7 +118,6 @@ func (c *clock) judge(now time.Time) (access.ClockState, bool) {
 	default:
 		c.state = access.ClockUntrusted
 	}
-	return c.state, was != c.state
 }
 
 // builtTime is when this program was made, as far as it knows: no right clock
@@ -107,7 +137,8 @@ func (c *clock) load(s lastGoodStore) {
 		c.lastGood = kept
 	}
 	c.mu.Unlock()
-	c.judge(time.Now())
+	c.judge(c.look())
+	c.news()
 }
 
 // run keeps the state up to date and the last good time in the store.
@@ -116,8 +147,9 @@ func (c *clock) run(ctx context.Context, s lastGoodStore) error {
 	tick := time.NewTicker(clockEvery)
 	defer tick.Stop()
 	for {
-		now := time.Now()
-		state, changed := c.judge(now)
+		now, mono := c.look()
+		c.judge(now, mono)
+		state, changed := c.news()
 		if changed {
 			c.log.Info("clock changed", "state", state.String())
 			c.note(access.Event{Type: access.ClockChanged, Detail: state.String()})
@@ -137,6 +169,15 @@ func (c *clock) run(ctx context.Context, s lastGoodStore) error {
 		case <-tick.C:
 		}
 	}
+}
+
+// news is the state, and whether it is another than the last that news gave.
+func (c *clock) news() (access.ClockState, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	changed := c.state != c.told
+	c.told = c.state
+	return c.state, changed
 }
 
 // kernelSynced reports whether the kernel's clock is synchronised (adjtimex(2)).

@@ -42,14 +42,56 @@ func TestClockJudge(t *testing.T) {
 				source: tt.source, synced: func() bool { return tt.synced }, rtc: func() bool { return tt.rtc },
 				trusted: tt.before, lastGood: tt.lastGood, log: slog.New(slog.DiscardHandler),
 			}
-			got, changed := c.judge(now)
+			c.judge(now, 0)
+			got, changed := c.news()
 			if got != tt.want || !changed || !c.lastGood.Equal(tt.wantGood) {
 				t.Errorf("got %v (changed %v), last good %v; want %v, %v", got, changed, c.lastGood, tt.want, tt.wantGood)
 			}
-			if _, changed := c.judge(now); changed {
+			c.judge(now, 0)
+			if _, changed := c.news(); changed {
 				t.Error("the same again is a change")
 			}
 		})
+	}
+}
+
+// A clock that somebody set, forward or back, by hand or by a fault, is not believed
+// until a time server has been heard; one that only drifted is.
+func TestClockThatWasSet(t *testing.T) {
+	const day = 24 * time.Hour
+	for _, jump := range []time.Duration{time.Second, 9 * time.Second, 11 * time.Second, time.Minute, time.Hour, day, 30 * day, 365 * day, 40 * 365 * day} {
+		for _, by := range []time.Duration{jump, -jump} {
+			for _, rtc := range []bool{false, true} {
+				synced := true
+				c := &clock{source: config.ClockNTP, synced: func() bool { return synced }, rtc: func() bool { return rtc }, log: slog.New(slog.DiscardHandler)}
+				now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+				look := func(after time.Duration, want access.ClockState) {
+					t.Helper()
+					c.judge(now, after)
+					if got, _ := c.news(); got != want {
+						t.Errorf("set by %v, RTC %v, %v after the start: %v, want %v", by, rtc, after, got, want)
+					}
+				}
+				look(0, access.ClockTrusted)
+				runs := access.ClockHoldover
+				if rtc {
+					runs = access.ClockTrusted
+				}
+				synced, now = false, now.Add(time.Minute)
+				look(time.Minute, runs)
+				now = now.Add(time.Minute + by)
+				if jump > clockStep {
+					runs = access.ClockUntrusted
+				}
+				look(2*time.Minute, runs)
+				now = now.Add(time.Hour)
+				look(time.Hour+2*time.Minute, runs)
+				synced, now = true, now.Add(-by)
+				look(time.Hour+2*time.Minute, access.ClockTrusted)
+				synced, now = false, now.Add(time.Minute)
+				look(time.Hour+3*time.Minute, map[bool]access.ClockState{false: access.ClockHoldover, true: access.ClockTrusted}[rtc])
+			}
+		}
 	}
 }
 

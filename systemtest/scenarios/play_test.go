@@ -354,7 +354,7 @@ func (w *world) setClock() {
 	c := &w.model.clock
 	switch w.rand.IntN(4) {
 	case 0:
-		c.off += one(w.rand, time.Second, -time.Second, time.Minute, -time.Minute, time.Hour, -time.Hour, 25*time.Hour, -25*time.Hour)
+		c.off += one(w.rand, time.Second, -time.Second, time.Minute, -time.Minute, time.Hour, -time.Hour, 25*time.Hour, -25*time.Hour, 12*365*24*time.Hour, -12*365*24*time.Hour)
 	case 1:
 		c.state, c.lastGood = access.ClockUntrusted, w.wall().Add(-one(w.rand, 0, time.Minute, time.Hour, 24*time.Hour)).Truncate(time.Second)
 		if chance(w.rand, 15) {
