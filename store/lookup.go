@@ -3,7 +3,7 @@ package store
 import (
 	"bytes"
 	"context"
-	"crypto/hmac"
+	"crypto/subtle"
 	"fmt"
 
 	"go.etcd.io/bbolt"
@@ -48,24 +48,28 @@ func (s *Store) Lookup(c access.Credential) (keys []access.Key, err error) {
 }
 
 // PINMatches compares a PIN as typed with the one that k has in the store. It
-// takes the same time for a key without one.
+// takes the same time whatever was typed, down to its branches, and for a key
+// without one.
 func (s *Store) PINMatches(k access.Key, pin string) (bool, error) {
 	want := make([]byte, macSize)
-	have := false
+	have := 0
 	if l := (*s.local.Load())[k.ID]; l != nil && l.dec.pin != nil {
-		have = true
+		have = 1
 		copy(want, l.dec.pin)
 	}
 	err := s.keys.view(func(tx *bbolt.Tx) error {
 		_, v, ok, err := readKey(tx, k.ID)
 		if ok && v.pin != nil {
-			have = true
+			have = 1
 			copy(want, v.pin)
 		}
 		return err
 	})
-	same := hmac.Equal(s.secrets.pin(k.ID, pin), want)
-	return same && have && err == nil, err
+	same := subtle.ConstantTimeCompare(s.secrets.pin(k.ID, pin), want)
+	if err != nil {
+		return false, err
+	}
+	return same&have == 1, nil
 }
 
 func readKey(tx *bbolt.Tx, id access.ID) (r keyRow, v decision, ok bool, err error) {
