@@ -207,7 +207,8 @@ func readDate(o optional[string], field string) (optional[time.Time], error) {
 		return out, nil
 	}
 	t, err := wire.ParseTime(o.Value)
-	if err != nil || t.IsZero() {
+	// time.Parse takes a comma, a one-digit hour and an offset of days as well.
+	if err != nil || t.IsZero() || new(time.Time).UnmarshalText([]byte(o.Value)) != nil {
 		return out, badRequest("InvalidDate", field, "%s: not a time (want RFC 3339, such as 2020-09-01T14:00:12Z)", field)
 	}
 	out.Value = t.Truncate(time.Microsecond)

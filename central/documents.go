@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -213,6 +214,11 @@ func policyBody(doc []byte) ([]byte, error) {
 	if len(members) == 0 {
 		return nil, errors.New("is no JSON object with members")
 	}
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		if path := nullIn(name, members[name]); path != "" {
+			return nil, &wire.FieldError{Field: path, Reason: "is null; leave it out"}
+		}
+	}
 	for name := range members {
 		if name == "epoch" || name == "revision" {
 			delete(members, name)
@@ -231,6 +237,30 @@ func policyBody(doc []byte) ([]byte, error) {
 		return nil, err
 	}
 	return body, nil
+}
+
+// nullIn finds a null in a value at a path, "" when there is none. In a policy it
+// would pass for what was left out, or for an empty text or list.
+func nullIn(path string, value json.RawMessage) string {
+	var items []json.RawMessage
+	var members map[string]json.RawMessage
+	switch value = bytes.TrimSpace(value); {
+	case string(value) == "null":
+		return path
+	case json.Unmarshal(value, &items) == nil:
+		for i, v := range items {
+			if p := nullIn(fmt.Sprintf("%s[%d]", path, i), v); p != "" {
+				return p
+			}
+		}
+	case json.Unmarshal(value, &members) == nil:
+		for _, name := range slices.Sorted(maps.Keys(members)) {
+			if p := nullIn(path+"."+name, members[name]); p != "" {
+				return p
+			}
+		}
+	}
+	return ""
 }
 
 // ModesInfo is a panel's door modes as operators see them.

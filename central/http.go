@@ -9,6 +9,7 @@ import (
 	"maps"
 	"mime"
 	"net/http"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -83,10 +84,19 @@ func NewAPI(s *Store, o APIOptions) *API {
 	a.routeRequests()
 	a.routeGovernance()
 	a.routePanels()
-	a.mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
-		a.fail(w, problem(http.StatusNotFound, "NotFound", "", "there is no such path"))
-	})
+	a.mux.HandleFunc("/", a.noPath)
 	return a
+}
+
+func (a *API) noPath(w http.ResponseWriter, _ *http.Request) {
+	a.fail(w, problem(http.StatusNotFound, "NotFound", "", "there is no such path"))
+}
+
+// isClean reports whether a path is written as it is meant, without empty or dot
+// segments. http.ServeMux would send the caller to another one, with a page that
+// is in no dialect, and a body and a token that are perhaps not for it.
+func isClean(p string) bool {
+	return p == "/" || path.IsAbs(p) && path.Clean(p) == strings.TrimSuffix(p, "/")
 }
 
 // route is a path of the API, as http.ServeMux has it, with its methods.
@@ -114,7 +124,11 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), a.maxTime)
 	defer cancel()
 	r = r.WithContext(ctx)
-	a.mux.ServeHTTP(rec, r)
+	if isClean(r.URL.EscapedPath()) {
+		a.mux.ServeHTTP(rec, r)
+	} else {
+		a.noPath(rec, r)
+	}
 	took := time.Since(began)
 	if a.metrics != nil {
 		a.metrics.observe(r, rec.status, took)
@@ -179,6 +193,9 @@ func (a *API) handle(w http.ResponseWriter, r *http.Request, h handler) (any, er
 	if wait, ok := a.limit.take(c.keyID, time.Now()); !ok {
 		w.Header().Set("Retry-After", strconv.Itoa(int(wait/time.Second)+1))
 		return nil, problem(http.StatusTooManyRequests, "TooManyRequests", "", "too many requests with this API key")
+	}
+	if _, err := query(r); err != nil {
+		return nil, err
 	}
 	body, err := readBody(w, r)
 	if err != nil {

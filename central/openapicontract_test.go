@@ -2,6 +2,7 @@ package central
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,6 +25,9 @@ type contract struct {
 	doc        node
 	operations []*operation
 }
+
+// String is the name of the operation.
+func (o *operation) String() string { return o.id }
 
 type operation struct {
 	id, method, path string
@@ -188,7 +192,7 @@ func (c *contract) find(method string, u *url.URL) (found *operation, values map
 			part, err := url.PathUnescape(have[i])
 			if strings.HasPrefix(name, "{") {
 				in[strings.Trim(name, "{}")] = part
-				fits = fits && part != ""
+				fits = fits && part != "" && have[i] != "." && have[i] != ".."
 			} else {
 				fits = fits && part == name
 			}
@@ -197,10 +201,15 @@ func (c *contract) find(method string, u *url.URL) (found *operation, values map
 		if !fits {
 			continue
 		}
-		known = true
-		// A path without parameters goes before one with them.
-		if o.method == method && (found == nil || len(in) < len(values)) {
-			found, values = o, in
+		// A path without parameters goes before one with them, whatever the method.
+		switch {
+		case !known || len(in) < len(values):
+			found, values, known = nil, in, true
+		case len(in) > len(values):
+			continue
+		}
+		if o.method == method {
+			found = o
 		}
 	}
 	return found, values, known
@@ -224,7 +233,7 @@ func value(s node, text string) any {
 // checkRequest says what of a request is not as the document has it.
 func (o *operation) checkRequest(r *http.Request, values map[string]string, body []byte) error {
 	query, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
+	if err != nil && o.secured != "" { // the others take no notice of it
 		return err
 	}
 	for _, p := range o.params {
@@ -259,11 +268,14 @@ func (o *operation) checkBody(kind string, body []byte) error {
 		return nil
 	case len(body) == 0 && o.bodyWanted:
 		return errors.New("the body is missing")
-	case len(body) == 0 || o.bodySource["type"] == nil && o.bodySource["$ref"] == nil: // it may be anything
+	case len(body) == 0:
 		return nil
 	}
-	if kind, _, err := mime.ParseMediaType(kind); err != nil || kind != "application/json" {
+	if kind, params, err := mime.ParseMediaType(kind); err != nil || kind != "application/json" || !strings.EqualFold(cmp.Or(params["charset"], "utf-8"), "utf-8") {
 		return fmt.Errorf("the body is %q", kind)
+	}
+	if o.bodySource["type"] == nil && o.bodySource["$ref"] == nil {
+		return nil // it may be anything
 	}
 	v, err := jsonschema.UnmarshalJSON(bytes.NewReader(body))
 	if err != nil {

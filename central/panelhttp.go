@@ -231,7 +231,11 @@ func (a *API) checkPolicy(ctx context.Context, u *actor, _ http.ResponseWriter, 
 	if err := seesPanels(u); err != nil {
 		return nil, err
 	}
-	out, err := a.store.CheckPolicy(ctx, r.PathValue("system_id"), body)
+	system, err := systemOf(r)
+	if err != nil {
+		return nil, err
+	}
+	out, err := a.store.CheckPolicy(ctx, system, body)
 	if err != nil {
 		return nil, missing(err, "system_id", "panel")
 	}
@@ -242,7 +246,11 @@ func (a *API) getModes(ctx context.Context, u *actor, _ http.ResponseWriter, r *
 	if err := seesPanels(u); err != nil {
 		return nil, err
 	}
-	m, err := a.store.Modes(ctx, r.PathValue("system_id"))
+	system, err := systemOf(r)
+	if err != nil {
+		return nil, err
+	}
+	m, err := a.store.Modes(ctx, system)
 	if err != nil {
 		return nil, missing(err, "system_id", "panel")
 	}
@@ -283,15 +291,19 @@ func (a *API) putMode(ctx context.Context, u *actor, _ http.ResponseWriter, r *h
 	if err != nil {
 		return nil, err
 	}
+	system, err := systemOf(r)
+	if err != nil {
+		return nil, err
+	}
 	door := r.PathValue("door")
 	if checkText(door, 64) != nil {
 		return nil, notFound("door", "door")
 	}
-	v, err := a.store.SetMode(ctx, r.PathValue("system_id"), door, m.Mode, until)
+	v, err := a.store.SetMode(ctx, system, door, m.Mode, until)
 	if err != nil {
 		return nil, missing(err, "door", "panel or door")
 	}
-	a.log.Info("door mode set", "by", u.ID, "system", r.PathValue("system_id"), "door", clean(door), "mode", m.Mode)
+	a.log.Info("door mode set", "by", u.ID, "system", system, "door", clean(door), "mode", m.Mode)
 	a.wake()
 	return v, nil
 }
@@ -363,12 +375,16 @@ func (a *API) unlockDoor(ctx context.Context, u *actor, _ http.ResponseWriter, r
 	if _, err := decode[struct{}](body); err != nil {
 		return nil, err
 	}
+	system, err := systemOf(r)
+	if err != nil {
+		return nil, err
+	}
 	door := r.PathValue("door")
 	if checkText(door, 64) != nil || door == wire.AllDoors {
 		return nil, notFound("door", "door")
 	}
-	a.log.Info("unlock asked for", "by", u.ID, "system", clean(r.PathValue("system_id")), "door", clean(door))
-	out, err := a.store.command(ctx, r.PathValue("system_id"), wire.CommandUnlock, door, a.wake)
+	a.log.Info("unlock asked for", "by", u.ID, "system", system, "door", clean(door))
+	out, err := a.store.command(ctx, system, wire.CommandUnlock, door, a.wake)
 	if err != nil {
 		return nil, missing(err, "door", "panel or door")
 	}

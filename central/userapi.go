@@ -272,8 +272,8 @@ func (a *API) getApprovers(ctx context.Context, u *actor, _ http.ResponseWriter,
 }
 
 type approversRequest struct {
-	Approvers     []string `json:"approvers"`
-	RequiredVotes int      `json:"required_votes"`
+	Approvers     optional[[]string] `json:"approvers"`
+	RequiredVotes optional[int]      `json:"required_votes"`
 }
 
 func (a *API) setApprovers(ctx context.Context, u *actor, _ http.ResponseWriter, r *http.Request, body []byte) (any, error) {
@@ -288,11 +288,17 @@ func (a *API) setApprovers(ctx context.Context, u *actor, _ http.ResponseWriter,
 	if err != nil {
 		return nil, err
 	}
-	rule := LevelRule{RequiredVotes: req.RequiredVotes}
+	switch { // an empty body is not meant to take everybody's vote away
+	case !req.Approvers.Has():
+		return nil, required("approvers")
+	case !req.RequiredVotes.Has():
+		return nil, required("required_votes")
+	}
+	rule := LevelRule{RequiredVotes: req.RequiredVotes.Value}
 	if rule.LevelID, err = access.ParseID(id); err != nil {
 		return nil, err
 	}
-	for i, text := range req.Approvers {
+	for i, text := range req.Approvers.Value {
 		user, err := readID(text, fmt.Sprintf("approvers[%d]", i))
 		if err != nil {
 			return nil, err

@@ -1,6 +1,7 @@
 package central
 
 import (
+	"cmp"
 	"context"
 	"crypto/subtle"
 	"database/sql"
@@ -100,6 +101,11 @@ func (a *API) handleUser(w http.ResponseWriter, r *http.Request, methods map[str
 		w.Header().Set("Retry-After", strconv.Itoa(int(wait/time.Second)+1))
 		return nil, problem(http.StatusTooManyRequests, "TooManyRequests", "", "too many requests with this token")
 	}
+	if !readsQuery(r) {
+		if _, err := query(r); err != nil {
+			return nil, err
+		}
+	}
 	var body []byte
 	if r.Method != http.MethodGet && r.Method != http.MethodDelete {
 		if body, err = readBody(w, r); err != nil {
@@ -107,6 +113,14 @@ func (a *API) handleUser(w http.ResponseWriter, r *http.Request, methods map[str
 		}
 	}
 	return h(withRequest(r, Actor{ActorUser, u.Name, u.ID}), u, w, r, body)
+}
+
+// readsQuery reports whether a user's request may have parameters in its URL,
+// which its handler reads.
+func readsQuery(r *http.Request) bool {
+	return oneOf(r.Method+" "+r.Pattern,
+		"GET /api/v2/access_request", "GET /access-request-status", "GET /v3/access-request-status", "GET /v2024/access-request-status",
+		"GET /v1/audit", "DELETE /v1/levels/exclusions")
 }
 
 // query reads the parameters of a URL: each known, each once.
@@ -118,7 +132,8 @@ func query(r *http.Request, known ...string) (map[string]string, error) {
 	out := map[string]string{}
 	for name, v := range values {
 		if !slices.Contains(known, name) {
-			return nil, badRequest("UnknownParameter", clean(name[:min(len(name), 64)]), "a parameter is not known here (known: %s)", strings.Join(known, ", "))
+			return nil, badRequest("UnknownParameter", clean(name[:min(len(name), 64)]), "a parameter is not known here (known: %s)",
+				cmp.Or(strings.Join(known, ", "), "none"))
 		}
 		if len(v) != 1 {
 			return nil, badRequest("InvalidParameter", name, "%s: is there %d times", name, len(v))

@@ -1,0 +1,272 @@
+package central
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"pgregory.net/rapid"
+)
+
+// generator makes values of the schemas of a document. What earlier answers had
+// where a schema has a name, such as an AccessKeyID, it uses again.
+type generator struct {
+	doc  node
+	seen map[string][]string // by the name of the schema
+	now  time.Time
+}
+
+// maxSeen bounds the values that are kept of a schema.
+const maxSeen = 40
+
+func (g *generator) see(schema, value string) {
+	if !slices.Contains(g.seen[schema], value) && len(g.seen[schema]) < maxSeen {
+		g.seen[schema] = append(g.seen[schema], value)
+	}
+}
+
+// learn keeps what an answer has of schemas with names.
+func (g *generator) learn(s node, v any) {
+	if text, ok := v.(string); ok && s.refName() != "" {
+		g.see(s.refName(), text)
+	}
+	s = pageWriter{g.doc}.deref(s)
+	for _, a := range s.list("anyOf") {
+		if v != nil {
+			g.learn(nodeOf(a), v)
+		}
+	}
+	switch v := v.(type) {
+	case map[string]any:
+		for name, x := range v {
+			g.learn(s.object("properties").object(name), x)
+		}
+	case []any:
+		for _, x := range v {
+			g.learn(s.object("items"), x)
+		}
+	}
+}
+
+func chance(rt *rapid.T, percent int, label string) bool {
+	return rapid.IntRange(1, 100).Draw(rt, label) <= percent
+}
+
+// value draws one of a schema.
+func (g *generator) value(rt *rapid.T, s node) any {
+	if known := g.seen[s.refName()]; s.refName() != "" && len(known) > 0 && chance(rt, 85, "known") {
+		return rapid.SampledFrom(known).Draw(rt, s.refName())
+	}
+	s = pageWriter{g.doc}.deref(s)
+	if c, ok := s["const"]; ok {
+		return c
+	}
+	if l := s.list("enum"); l != nil {
+		return rapid.SampledFrom(l).Draw(rt, "enum")
+	}
+	for _, key := range []string{"anyOf", "oneOf"} {
+		l := s.list(key)
+		switch {
+		case l == nil:
+		case s.object("properties") == nil:
+			return g.value(rt, nodeOf(rapid.SampledFrom(l).Draw(rt, key)))
+		default:
+			s = merged(s, nodeOf(rapid.SampledFrom(l).Draw(rt, key)))
+		}
+	}
+	if l := s.list("examples"); l != nil && chance(rt, 50, "example") {
+		return rapid.SampledFrom(l).Draw(rt, "example of")
+	}
+	types := typesOf(s)
+	if len(types) == 0 {
+		return rapid.SampledFrom([]any{nil, true, json.Number("1"), "text", []any{}, map[string]any{}}).Draw(rt, "anything")
+	}
+	switch kind := rapid.SampledFrom(types).Draw(rt, "type"); kind {
+	case "string":
+		return g.text(rt, s)
+	case "integer":
+		return json.Number(fmt.Sprint(rapid.Int64Range(bound(s, "minimum", -1000), bound(s, "maximum", 1_000_000)).Draw(rt, "integer")))
+	case "boolean":
+		return rapid.Bool().Draw(rt, "boolean")
+	case "array":
+		out := []any{}
+		for range rapid.Int64Range(bound(s, "minItems", 0), min(3, bound(s, "maxItems", 3))).Draw(rt, "items") {
+			out = append(out, g.value(rt, s.object("items")))
+		}
+		return out
+	case "object":
+		out := map[string]any{}
+		for _, name := range s.object("properties").names() {
+			if slices.Contains(s.list("required"), any(name)) || chance(rt, 40, "has "+name) {
+				out[name] = g.value(rt, s.object("properties").object(name))
+			}
+		}
+		return out
+	}
+	return nil
+}
+
+func bound(s node, key string, fallback int64) int64 {
+	if n, ok := s[key].(json.Number); ok {
+		v, _ := n.Int64()
+		return v
+	}
+	return fallback
+}
+
+// merged is a schema with what one of its alternatives says of it.
+func merged(s, branch node) node {
+	out := node(maps.Clone(s))
+	props := map[string]any(maps.Clone(s.object("properties")))
+	maps.Copy(props, branch.object("properties"))
+	out["properties"] = props
+	out["required"] = slices.Concat(s.list("required"), branch.list("required"))
+	return out
+}
+
+func (g *generator) text(rt *rapid.T, s node) string {
+	switch s.text("format") {
+	case "uuid":
+		b := rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(rt, "uuid")
+		return fmt.Sprintf("%x-%x-%x-%x-%x", b[0:4], b[4:6], b[6:8], b[8:10], b[10:16])
+	case "date-time":
+		at := g.now.Add(time.Duration(rapid.Int64Range(-1000, 10_000).Draw(rt, "hours")) * time.Hour)
+		return rapid.SampledFrom([]string{
+			at.Format(time.RFC3339), at.Format(time.RFC3339Nano), at.In(time.FixedZone("", 19800)).Format(time.RFC3339), at.Format("2006-01-02T15:04:05.123456789Z07:00"),
+		}).Draw(rt, "time")
+	}
+	least, most := int(bound(s, "minLength", 0)), int(bound(s, "maxLength", 1<<20))
+	if p := s.text("pattern"); p != "" {
+		return rapid.StringMatching(p).Filter(func(x string) bool {
+			n := utf8.RuneCountInString(x)
+			return n >= least && n <= most
+		}).Draw(rt, "text")
+	}
+	return rapid.StringN(least, min(most, least+20), -1).Draw(rt, "text")
+}
+
+// mark is in texts that are wrong where a secret would be; it may be in no
+// answer and no log.
+const mark = "84620461357"
+
+// spoil makes one value somewhere in a body another one, which may be wrong.
+func spoil(rt *rapid.T, v any) any {
+	bad := func() any {
+		return rapid.SampledFrom([]any{
+			nil, true, json.Number("-1"), json.Number("0.5"), json.Number("1e400"), json.Number("99999999999999999999"), json.Number("2147483648"),
+			"", " ", "\x00", "a\u202eb", "\U0001f511", strings.Repeat("x", 2000), mark, "null", "' OR 1=1 --", "{{.}}", "../../etc/passwd",
+			"00000000-0000-0000-0000-000000000000", "0000-00-00T00:00:00Z", "2026-03-01T12:00:00,5Z", "2026-03-01T1:00:00Z", "2026-03-01T12:00:00+25:00", "2016-12-31T23:59:60Z",
+			[]any{}, []any{nil}, map[string]any{}, map[string]any{"a": nil}, slices.Repeat([]any{"x"}, 300),
+		}).Draw(rt, "bad")
+	}
+	switch v := v.(type) {
+	case map[string]any:
+		names := slices.Sorted(maps.Keys(v))
+		switch way := rapid.IntRange(0, 9).Draw(rt, "way"); {
+		case way == 0:
+			return bad()
+		case way == 1:
+			v[rapid.SampledFrom([]string{"unknown", "ID", "__proto__", "", "\u017ftate", "pin "}).Draw(rt, "member")] = bad()
+		case way == 2 && len(names) > 0:
+			delete(v, rapid.SampledFrom(names).Draw(rt, "member"))
+		case len(names) > 0:
+			name := rapid.SampledFrom(names).Draw(rt, "member")
+			v[name] = spoil(rt, v[name])
+		}
+		return v
+	case []any:
+		if len(v) > 0 && rapid.Bool().Draw(rt, "within") {
+			i := rapid.IntRange(0, len(v)-1).Draw(rt, "item")
+			v[i] = spoil(rt, v[i])
+			return v
+		}
+	}
+	return bad()
+}
+
+// garble makes a body another text, which may be no JSON.
+func garble(rt *rapid.T, body string) string {
+	switch rapid.IntRange(0, 7).Draw(rt, "garble") {
+	case 0:
+		return body + "}"
+	case 1:
+		return body[:len(body)/2]
+	case 2:
+		return strings.Replace(body, "}", ",}", 1)
+	case 3:
+		return "[" + body + "]"
+	case 4:
+		return strings.Repeat(`{"a":`, 5000) + "1" + strings.Repeat("}", 5000)
+	case 5:
+		return strings.Replace(body, `"`, "\"\xff", 1)
+	case 6:
+		return strings.Replace(body, "{", `{"reason":"\ud800","reason":"\u0000",`, 1)
+	}
+	return ""
+}
+
+// place draws what stands for a parameter in a path.
+func (g *generator) place(rt *rapid.T, p parameter, wild bool) string {
+	if wild && rapid.Bool().Draw(rt, "wild") {
+		return rapid.SampledFrom([]string{
+			".", "..", "%2e%2e", "a/b", "a%2Fb", "\x00", "\xff", "*", "me", strings.Repeat("x", 300), "\U0001f511", "' OR 1=1 --", " ", "",
+			"00000000-0000-0000-0000-000000000000", "exclusions", "a;b", "{id}",
+		}).Draw(rt, "place")
+	}
+	return fmt.Sprint(g.value(rt, p.source))
+}
+
+// query draws the parameters of a URL.
+func (g *generator) query(rt *rapid.T, o *operation, wild bool) string {
+	q := url.Values{}
+	for _, p := range o.params {
+		if p.in != "query" || !p.required && !chance(rt, 30, "has "+p.name) {
+			continue
+		}
+		text := fmt.Sprint(g.value(rt, p.source))
+		if p.name == "filters" {
+			text = g.filter(rt)
+		}
+		q.Add(p.name, text)
+	}
+	if !wild {
+		return q.Encode()
+	}
+	names := append(slices.Sorted(maps.Keys(q)), "unknown", "limit", "offset", "")
+	name := rapid.SampledFrom(names).Draw(rt, "parameter")
+	text := rapid.SampledFrom([]string{
+		"", "0", "-1", "1.0", "1e3", "99999999999999999999", "true", "\x00", "\xff", "' OR 1=1 --", "me", strings.Repeat("(", 2000), "created,", "\U0001f511",
+	}).Draw(rt, "value")
+	switch rapid.IntRange(0, 3).Draw(rt, "how") {
+	case 0:
+		q.Add(name, text)
+	case 1:
+		return q.Encode() + "&" + name + ";%zz"
+	default:
+		q.Set(name, text)
+	}
+	return q.Encode()
+}
+
+func (g *generator) filter(rt *rapid.T) string {
+	quoted := func() string {
+		return `"` + fmt.Sprint(g.value(rt, node{"$ref": "#/components/schemas/AccessRequestID"})) + `"`
+	}
+	var terms []string
+	for range rapid.IntRange(1, 3).Draw(rt, "terms") {
+		switch op := rapid.SampledFrom([]string{"eq", "ne", "lt", "le", "gt", "ge", "sw", "in", "isnull", "xx"}).Draw(rt, "operator"); op {
+		case "isnull":
+			terms = append(terms, "isnull accountActivityItemId")
+		case "in":
+			terms = append(terms, "accountActivityItemId in ("+quoted()+", "+quoted()+")")
+		default:
+			terms = append(terms, "not (accountActivityItemId "+op+" "+quoted()+")")
+		}
+	}
+	return strings.Join(terms, rapid.SampledFrom([]string{" and ", " or "}).Draw(rt, "join"))
+}
