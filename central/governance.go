@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"postern/access"
 )
 
 // What follows are the models of the access request status API. A member that
@@ -246,7 +248,7 @@ func (s *surroundings) item(r *accessRequest, p provisioning) requestedItemStatu
 		texts = append(texts, english(r.fault))
 	}
 	for _, f := range p.Failed {
-		texts = append(texts, english("panel "+f.SystemID+": "+f.ErrorType))
+		texts = append(texts, english("panel "+f.SystemID+": "+f.ErrorType+meaning(f.ErrorType)))
 	}
 	if len(p.Applied)+len(p.Pending)+len(p.Failed) == 0 {
 		texts = append(texts, english("no panel has the access level any more"))
@@ -255,6 +257,21 @@ func (s *surroundings) item(r *accessRequest, p provisioning) requestedItemStatu
 		item.Errors = append(item.Errors, texts)
 	}
 	return item
+}
+
+// meaning is what an error type says to people, "" for one that speaks for itself.
+func meaning(errorType string) string {
+	switch access.ErrorType(errorType) {
+	case access.AccessKeyInUse:
+		return ": the card or code is another access key there"
+	case access.CodeNotEnabled:
+		return ": codes are not in use there, and the user has no card"
+	case access.InvalidCodeSize:
+		return ": the code is longer or shorter than those in use there"
+	case access.AccessLevelNotFound:
+		return ": the panel does not have the access level any more"
+	}
+	return ""
 }
 
 func (s *surroundings) identity(id string) dtoRef { return dtoRef{dtoIdentity, id, s.users[id].Name} }

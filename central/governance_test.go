@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -219,6 +220,11 @@ func TestItemStates(t *testing.T) {
 			failed := 0
 			for _, e := range item.Errors {
 				failed += len(e)
+				for _, m := range e {
+					if !regexp.MustCompile(`^panel p[12]: CodeNotEnabled: codes are not in use there`).MatchString(m.Text) {
+						t.Errorf("error message %q", m.Text)
+					}
+				}
 			}
 			if n := strings.Count(fmt.Sprint(c.fails), "true"); failed != n {
 				t.Errorf("%d error messages, want %d", failed, n)

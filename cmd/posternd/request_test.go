@@ -181,3 +181,73 @@ func TestEndToEndRequestEndsAlone(t *testing.T) {
 		t.Errorf("status %s, want expired", got.Request.Status)
 	}
 }
+
+// What is granted while the panel is away never opens after its time, and what is
+// revoked meanwhile does not open once the panel has heard of it.
+func TestEndToEndRequestPanelAway(t *testing.T) {
+	s := requestSite(t)
+	ann, bob := s.person("Ann", "--card", card), s.person("Bob", "--role", "approver")
+	s.admin("levels", "approvers", levelAlways, "Bob")
+	s.panel.end(t, syscall.SIGTERM)
+	end := time.Now().Add(4 * time.Second)
+	var made struct {
+		Request struct{ ID string } `json:"access_request"`
+	}
+	body := fmt.Sprintf(`{"account_id":%q,"reason":"visit","type":"scheduled","starts_at":%q,"expires_at":%q}`, levelAlways,
+		time.Now().UTC().Format(time.RFC3339Nano), end.UTC().Format(time.RFC3339Nano))
+	s.mustAs(ann, "POST", "/api/v2/access_request", body, &made)
+	s.mustAs(bob, "POST", "/api/v2/access_request/"+made.Request.ID+"/vote", `{"accepted":true}`, nil)
+	s.wantItem(ann, made.Request.ID, "EXECUTING")
+	s.eventually("its time is over", func() error {
+		if left := time.Until(end); left > 0 {
+			return fmt.Errorf("%s are left", left)
+		}
+		return nil
+	})
+	s.wantItem(ann, made.Request.ID, "TERMINATED") // no panel had it
+	s.startPanel()
+	s.noKeys()
+	s.badge("front", card, 201)
+
+	path := s.granted(ann, bob, `"type":"immediate","immediate_interval":2`)
+	s.badge("front", card, 102)
+	s.panel.end(t, syscall.SIGTERM)
+	s.mustAs(bob, "POST", path+"/revoke", `{"revoke_reason":"done"}`, nil)
+	s.startPanel()
+	s.noKeys()
+	s.badge("front", card, 201)
+}
+
+// A card that is somebody's ordinary key at the panel already: the request ends
+// as failed, says why, and leaves that key alone.
+func TestEndToEndRequestCardInUse(t *testing.T) {
+	s := requestSite(t)
+	ann, bob := s.person("Ann", "--card", card), s.person("Bob", "--role", "approver")
+	s.admin("levels", "approvers", levelAlways, "Bob")
+	own := s.addCard(card)
+	s.wantStatus(own.ID, "Applied")
+	var made struct {
+		Request struct{ ID string } `json:"access_request"`
+	}
+	body := fmt.Sprintf(`{"account_id":%q,"reason":"visit","type":"immediate","immediate_interval":1}`, levelAlways)
+	s.mustAs(ann, "POST", "/api/v2/access_request", body, &made)
+	path := "/api/v2/access_request/" + made.Request.ID
+	s.mustAs(bob, "POST", path+"/vote", `{"accepted":true}`, nil)
+	s.wantItem(ann, made.Request.ID, "PROVISIONING_FAILED")
+	var items []struct {
+		Errors [][]struct{ Text string } `json:"errorMessages"`
+	}
+	s.mustAs(ann, "GET", "/access-request-status", "", &items)
+	if len(items) != 1 || len(items[0].Errors) != 1 || !strings.Contains(items[0].Errors[0][0].Text, "AccessKeyInUse") {
+		t.Errorf("error messages %+v, want AccessKeyInUse", items)
+	}
+	s.badge("front", card, 102)
+	s.mustAs(ann, "POST", path+"/revoke", `{}`, nil)
+	s.wantItem(ann, made.Request.ID, "TERMINATED")
+	s.wantStatus(own.ID, "Applied")
+	s.badge("front", card, 102)
+	s.remove(own.ID)
+	s.noKeys()
+	s.granted(ann, bob, `"type":"immediate","immediate_interval":1`) // now there is nothing in its way
+	s.badge("front", card, 102)
+}
