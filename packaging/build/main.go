@@ -1,6 +1,6 @@
 // Command build makes the Debian packages of a panel and of the central server.
 //
-//	go run ./packaging/build [-arch amd64,arm64,armhf] [-out dist/deb]
+//	go run ./packaging/build [-arch amd64,arm64,armhf] [-package postern] [-out dist/deb]
 //
 // For each architecture it builds the programs, and packs them with their units,
 // configuration, man pages, shell completions and documents (postern.yaml and
@@ -22,6 +22,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -60,18 +61,28 @@ func main() {
 	arches := flag.String("arch", "amd64,arm64,armhf", "Debian `architectures`")
 	out := flag.String("out", "dist/deb", "`folder` for the packages")
 	version := flag.String("version", "", "Debian `version`; default from the last tag or the commit")
+	only := flag.String("package", "postern,postern-central", "`packages` to make")
+	compression := flag.String("compression", "xz", "xz, zstd, gzip or none; what is not xz is for tests, where time counts")
+	cache := flag.String("cache", "", "`folder` for what is compiled on the way to the programs, in place of Go's own")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, strings.Split(*arches, ","), *out, *version); err != nil {
+	b := &builder{version: *version, compression: *compression, cache: *cache, bins: map[string]string{}}
+	if err := b.run(ctx, strings.Split(*arches, ","), strings.Split(*only, ","), *out); err != nil {
 		fmt.Fprintln(os.Stderr, "build:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, arches []string, out, version string) error {
-	b, err := newBuilder(ctx, out, version)
-	if err != nil {
+func (b *builder) run(ctx context.Context, arches, only []string, out string) error {
+	for _, name := range only {
+		i := slices.IndexFunc(packages(), func(p pkg) bool { return p.name == name })
+		if i < 0 {
+			return fmt.Errorf("there is no package %q (want some of postern, postern-central)", name)
+		}
+		b.packages = append(b.packages, packages()[i])
+	}
+	if err := b.begin(ctx, out); err != nil {
 		return err
 	}
 	defer os.RemoveAll(b.work)
@@ -99,58 +110,85 @@ func run(ctx context.Context, arches []string, out, version string) error {
 
 // builder is one run of the program.
 type builder struct {
-	tree    string // the project's folder
-	out     string
-	work    string // scratch
-	hostBin string // programs of this machine
-	version string
-	epoch   time.Time
+	version     string // "" until begin has asked git
+	compression string
+	cache       string // "" for Go's own
+	packages    []pkg
 
+	tree       string // the project's folder
+	out        string
+	work       string // scratch
+	epoch      time.Time
 	maintainer string
+	bins       map[string]string // folders of the programs by architecture
 }
 
-func newBuilder(ctx context.Context, out, version string) (*builder, error) {
+// begin finds out what goes into the packages, and makes the folders.
+func (b *builder) begin(ctx context.Context, out string) error {
 	mod, err := command(ctx, "", nil, "go", "env", "GOMOD")
 	if err != nil {
-		return nil, err
+		return err
 	}
-	b := &builder{tree: filepath.Dir(strings.TrimSpace(mod)), version: version, maintainer: cmp.Or(os.Getenv("DEB_MAINTAINER"), maintainer)}
+	b.tree, b.maintainer = filepath.Dir(strings.TrimSpace(mod)), cmp.Or(os.Getenv("DEB_MAINTAINER"), maintainer)
 	if b.epoch, err = b.commitTime(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	if b.version == "" {
 		if b.version, err = b.describe(ctx); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if b.out, err = filepath.Abs(out); err != nil {
-		return nil, err
+		return err
 	}
 	if err := os.MkdirAll(b.out, 0o755); err != nil {
-		return nil, err
+		return err
 	}
-	if b.work, err = os.MkdirTemp("", "postern-deb-"); err != nil {
-		return nil, err
-	}
-	b.hostBin = filepath.Join(b.work, "host")
-	return b, nil
+	b.work, err = os.MkdirTemp("", "postern-deb-")
+	return err
 }
 
 // host builds the programs for this machine, which tell what they can do.
 func (b *builder) host(ctx context.Context) error {
-	for _, p := range packages() {
-		if err := b.goBuild(ctx, nil, b.hostBin, p.programs); err != nil {
-			return err
-		}
-		if err := b.stage(ctx, p); err != nil {
+	here := target{deb: "host"}
+	if i := slices.IndexFunc(targets(), func(t target) bool { return t.deb == runtime.GOARCH }); i >= 0 && runtime.GOOS == "linux" {
+		here = targets()[i]
+	}
+	bin, err := b.programs(ctx, here)
+	if err != nil {
+		return err
+	}
+	for _, p := range b.packages {
+		if err := b.stage(ctx, p, bin); err != nil {
 			return fmt.Errorf("%s: %w", p.name, err)
 		}
 	}
 	return nil
 }
 
+// programs gives the folder with an architecture's programs, built once.
+func (b *builder) programs(ctx context.Context, t target) (string, error) {
+	if bin, built := b.bins[t.deb]; built {
+		return bin, nil
+	}
+	var names []string
+	for _, p := range b.packages {
+		names = append(names, p.programs...)
+	}
+	env := t.env
+	if env != nil {
+		env = append([]string{"GOOS=linux"}, env...)
+	}
+	bin := filepath.Join(b.work, t.deb)
+	b.bins[t.deb] = bin
+	return bin, b.goBuild(ctx, env, bin, names)
+}
+
 // goBuild builds programs as `make build` does.
 func (b *builder) goBuild(ctx context.Context, env []string, into string, programs []string) error {
+	if b.cache != "" {
+		env = append([]string{"GOCACHE=" + b.cache}, env...)
+	}
 	ldflags := "-s -w -buildid= -X main.version=" + b.version + " -X main.builtAt=" + b.epoch.Format(time.RFC3339)
 	args := []string{"build", "-trimpath", "-buildvcs=false", "-ldflags", ldflags, "-o", into + string(filepath.Separator)}
 	for _, p := range programs {
@@ -163,11 +201,11 @@ func (b *builder) goBuild(ctx context.Context, env []string, into string, progra
 // target makes the packages of one architecture and returns what it made.
 func (b *builder) target(ctx context.Context, t target) ([]string, error) {
 	var made []string
-	for _, p := range packages() {
-		bin := filepath.Join(b.work, t.deb)
-		if err := b.goBuild(ctx, append([]string{"GOOS=linux"}, t.env...), bin, p.programs); err != nil {
-			return nil, err
-		}
+	bin, err := b.programs(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range b.packages {
 		base := fmt.Sprintf("%s_%s_%s", p.name, b.version, t.deb)
 		sbom, err := b.bill(p, t.deb, bin)
 		if err != nil {
@@ -191,13 +229,26 @@ func (b *builder) target(ctx context.Context, t target) ([]string, error) {
 // pack runs nfpm, which says what is wrong on its standard output.
 func (b *builder) pack(ctx context.Context, p pkg, t target, bin, deb string) error {
 	packaging := filepath.Join(b.tree, "packaging")
+	recipe := filepath.Join(b.work, p.name+".yaml")
+	text, err := os.ReadFile(filepath.Join(packaging, p.name+".yaml"))
+	if err != nil {
+		return err
+	}
+	const shipped = "compression: xz\n"
+	if !strings.Contains(string(text), shipped) {
+		return fmt.Errorf("%s.yaml: the compression is not where it was", p.name)
+	}
+	text = []byte(strings.Replace(string(text), shipped, "compression: "+b.compression+"\n", 1))
+	if err := os.WriteFile(recipe, text, 0o644); err != nil {
+		return err
+	}
 	env := []string{
 		"DEB_ARCH=" + t.deb, "DEB_VERSION=" + b.version, "DEB_MAINTAINER=" + b.maintainer,
 		"BIN=" + bin, "TREE=" + b.tree, "PACKAGING=" + packaging,
 		"STAGE=" + filepath.Join(b.work, "stage"), fmt.Sprintf("SOURCE_DATE_EPOCH=%d", b.epoch.Unix()),
 	}
-	_, err := command(ctx, b.tree, env, "go", "tool", "-modfile="+filepath.Join(packaging, "tools.mod"), "nfpm", "package",
-		"-f", filepath.Join(packaging, p.name+".yaml"), "-p", "deb", "-t", deb)
+	_, err = command(ctx, b.tree, env, "go", "tool", "-modfile="+filepath.Join(packaging, "tools.mod"), "nfpm", "package",
+		"-f", recipe, "-p", "deb", "-t", deb)
 	return err
 }
 

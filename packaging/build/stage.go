@@ -31,7 +31,8 @@ func documents(p string) map[string]string {
 }
 
 // stage makes all files of a package that no program and no unit is.
-func (b *builder) stage(ctx context.Context, p pkg) error {
+// The programs in bin, of this machine, tell what they can do.
+func (b *builder) stage(ctx context.Context, p pkg, bin string) error {
 	root := filepath.Join(b.work, "stage", p.name)
 	put := func(path string, data []byte) error {
 		path = filepath.Join(root, path)
@@ -60,9 +61,9 @@ func (b *builder) stage(ctx context.Context, p pkg) error {
 		return err
 	}
 	for _, program := range p.programs {
-		bin := filepath.Join(b.hostBin, program)
+		tells := filepath.Join(bin, program)
 		section := sections[program]
-		page, err := manual(ctx, bin, program, section, b.version, b.epoch)
+		page, err := manual(ctx, tells, program, section, b.version, b.epoch)
 		if err != nil {
 			return err
 		}
@@ -77,7 +78,7 @@ func (b *builder) stage(ctx context.Context, p pkg) error {
 			"zsh":  "usr/share/zsh/vendor-completions/_" + program,
 			"fish": "usr/share/fish/vendor_completions.d/" + program + ".fish",
 		} {
-			script, err := command(ctx, "", nil, bin, "completion", shell)
+			script, err := command(ctx, "", nil, tells, "completion", shell)
 			if err != nil {
 				return err
 			}

@@ -5,7 +5,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -23,39 +25,87 @@ const (
 // promise.
 func TestFiles(t *testing.T) {
 	need(t)
+	t.Parallel()
 	dir := t.TempDir()
-	first, second := filepath.Join(dir, "first"), filepath.Join(dir, "second")
-	build(t, first, older, "amd64,arm64,armhf")
+	first, second, shipped := filepath.Join(dir, "first"), filepath.Join(dir, "second"), filepath.Join(dir, "shipped")
+	build(t, ".", first, older, "amd64,arm64,armhf")
+	tree := copyTree(t, filepath.Join(dir, "elsewhere/with a longer name"))
+	build(t, tree, shipped, older, runtime.GOARCH, "-compression", "xz", "-package", "postern")
 
 	t.Run("lintian", func(t *testing.T) {
 		debs, err := filepath.Glob(filepath.Join(first, "*.deb"))
 		if err != nil || len(debs) != 6 {
 			t.Fatalf("want 6 packages, have %v, %v", debs, err)
 		}
-		out := run(t, "lintian", append([]string{"--allow-root", "--no-cfg", "--fail-on", "error,warning"}, debs...)...)
+		// Those of first are not compressed, to save time; this one is as it ships.
+		debs = append(debs, filepath.Join(shipped, fmt.Sprintf("postern_%s_%s.deb", older, runtime.GOARCH)))
+		out := run(t, "lintian", append([]string{"--allow-root", "--no-cfg", "--fail-on", "error,warning", "--suppress-tags", "uses-no-compression-for-data-tarball"}, debs...)...)
 		if strings.TrimSpace(out) != "" {
 			t.Errorf("lintian says:\n%s", out)
 		}
 	})
 	t.Run("sums", func(t *testing.T) { checkSums(t, first) })
 	t.Run("bill of materials", func(t *testing.T) { checkBills(t, first) })
-	t.Run("the same bytes again", func(t *testing.T) {
-		// A cache of its own: nothing of the first build comes into the second.
-		build(t, second, older, runtime.GOARCH, "GOCACHE="+filepath.Join(dir, "cache"))
-		for _, name := range []string{"postern", "postern-central"} {
-			file := fmt.Sprintf("%s_%s_%s.deb", name, older, runtime.GOARCH)
-			if !bytes.Equal(read(t, filepath.Join(first, file)), read(t, filepath.Join(second, file))) {
-				t.Errorf("%s: two builds differ (compare %s and %s with diffoscope)", file, first, second)
+	t.Run("the same bytes elsewhere", func(t *testing.T) {
+		build(t, tree, second, older, "amd64,arm64,armhf")
+		debs, err := filepath.Glob(filepath.Join(first, "*"))
+		if err != nil || len(debs) != 2*6+1 {
+			t.Fatalf("%d files, %v", len(debs), err)
+		}
+		for _, deb := range debs {
+			same(t, deb, filepath.Join(second, filepath.Base(deb)))
+		}
+	})
+	t.Run("the same bytes compiled again", func(t *testing.T) {
+		// A cache of its own: nothing that was compiled before comes into these.
+		arches, names := []string{runtime.GOARCH}, "postern"
+		if os.Getenv("POSTERN_TEST_DEB") == "full" {
+			arches, names = []string{"amd64", "arm64", "armhf"}, "postern,postern-central"
+			build(t, tree, shipped, older, strings.Join(arches, ","), "-compression", "xz")
+		}
+		again := filepath.Join(dir, "again")
+		build(t, ".", again, older, strings.Join(arches, ","), "-compression", "xz", "-package", names, "-cache", filepath.Join(dir, "cache"))
+		for _, arch := range arches {
+			for name := range strings.SplitSeq(names, ",") {
+				deb := fmt.Sprintf("%s_%s_%s.deb", name, older, arch)
+				same(t, filepath.Join(shipped, deb), filepath.Join(again, deb))
 			}
 		}
 	})
 }
 
-// build makes packages.
-func build(t *testing.T, out, version, arches string, env ...string) {
+// same compares two files.
+func same(t *testing.T, a, b string) {
 	t.Helper()
-	args := append(append([]string{epoch}, env...), "go", "run", "../build", "-out", out, "-version", version, "-arch", arches)
+	if !bytes.Equal(read(t, a), read(t, b)) {
+		t.Errorf("%s and %s differ (see diffoscope)", a, b)
+	}
+}
+
+// build makes packages from a folder of the project or below it, without
+// compressing them unless args say so.
+func build(t *testing.T, from, out, version, arches string, args ...string) {
+	t.Helper()
+	args = append([]string{epoch, "go", "run", "-C", from, "postern/packaging/build", "-out", out, "-version", version, "-arch", arches, "-compression", "none"}, args...)
 	run(t, "env", args...)
+}
+
+// copyTree copies the project's files, as they are now, and returns the folder.
+func copyTree(t *testing.T, to string) string {
+	t.Helper()
+	for name := range strings.SplitSeq(strings.TrimSuffix(run(t, "git", "-C", "../..", "ls-files", "-z", "-co", "--exclude-standard"), "\x00"), "\x00") {
+		data, err := os.ReadFile(filepath.Join("../..", name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // removed, and not committed yet
+		}
+		if err == nil {
+			err = errors.Join(os.MkdirAll(filepath.Join(to, filepath.Dir(name)), 0o755), os.WriteFile(filepath.Join(to, name), data, 0o644))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return to
 }
 
 func checkSums(t *testing.T, dir string) {

@@ -17,10 +17,11 @@ import (
 // purge.
 func TestLife(t *testing.T) {
 	need(t)
+	t.Parallel()
 	dir := t.TempDir()
 	first, next := filepath.Join(dir, "first"), filepath.Join(dir, "next")
-	build(t, first, older, runtime.GOARCH)
-	build(t, next, newer, runtime.GOARCH)
+	build(t, ".", first, older, runtime.GOARCH)
+	build(t, ".", next, newer, runtime.GOARCH)
 	r := newRoot(t)
 	r.take(first, older)
 	r.take(next, newer)

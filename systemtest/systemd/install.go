@@ -13,20 +13,27 @@ import (
 	"postern/systemtest/machine"
 )
 
-// programs are what a panel and a central server have installed.
-var programs = []string{"posternd", "postern", "postern-central"}
+// packages are what a panel and a central server have installed.
+var packages = []string{"postern", "postern-central"}
 
-// build builds the programs, and the one that makes the checks inside.
-func build(ctx context.Context, bin string) error {
-	targets := []string{"postern/systemtest/systemd/guest"}
-	for _, p := range programs {
-		targets = append(targets, "postern/cmd/"+p)
-	}
-	args := append([]string{"build", "-trimpath", "-ldflags", "-s -w", "-o", bin + string(filepath.Separator)}, targets...)
-	cmd := exec.CommandContext(ctx, "go", args...)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("go build: %w: %s", err, out)
+// version is that of the packages, below any that is released.
+const version = "0~systemtest"
+
+// build makes the packages, and the program that makes the checks inside. They
+// are not compressed: unpacking is dear in an emulated machine.
+func build(ctx context.Context, tree, bin string) error {
+	for _, c := range []struct {
+		env  []string
+		args []string
+	}{
+		{[]string{"CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64"}, []string{"build", "-trimpath", "-ldflags", "-s -w", "-o", bin + "/", "./systemtest/systemd/guest"}},
+		{nil, []string{"run", "./packaging/build", "-arch", "amd64", "-compression", "none", "-version", version, "-out", bin}},
+	} {
+		cmd := exec.CommandContext(ctx, "go", c.args...)
+		cmd.Dir, cmd.Env = tree, append(os.Environ(), c.env...)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("go %s: %w: %s", c.args[0], err, out)
+		}
 	}
 	return nil
 }
@@ -55,13 +62,9 @@ func (g *guest) makeInitrd() error {
 	return errors.Join(machine.Initramfs(f, files), f.Close())
 }
 
-// install puts the project's programs, units and configuration into the image,
-// and the checks. It stands for what a package does.
-func install(ctx context.Context, image, bin string) error {
-	tree, err := moduleRoot(ctx)
-	if err != nil {
-		return err
-	}
+// install puts the packages, their configuration and the checks into the image.
+// The machine's first boot installs the packages (see the program guest).
+func install(ctx context.Context, tree, image, bin string) error {
 	files, links, err := installed(tree, bin)
 	if err != nil {
 		return err
@@ -71,7 +74,6 @@ func install(ctx context.Context, image, bin string) error {
 
 // installed returns the files and links of install, by their paths in the guest.
 func installed(tree, bin string) (files map[string]machine.File, links map[string]string, err error) {
-	unit := func(name string) machine.File { return machine.File{Path: filepath.Join(tree, "systemd", name)} }
 	panel, err := panelConfig(filepath.Join(tree, "firmware-config/examples/one-door-pin.toml"))
 	if err != nil {
 		return nil, nil, err
@@ -80,16 +82,11 @@ func installed(tree, bin string) (files map[string]machine.File, links map[strin
 	secret := func(text string) machine.File { return machine.File{Data: []byte(text + "\n"), Mode: 0o600} }
 	text := func(text string) machine.File { return machine.File{Data: []byte(text)} }
 	files = map[string]machine.File{
-		"/usr/lib/systemd/system/posternd.service":        unit("posternd.service"),
-		"/usr/lib/systemd/system/postern-central.service": unit("postern-central.service"),
-		"/usr/lib/sysusers.d/postern.conf":                unit("postern.sysusers"),
-		"/usr/lib/sysusers.d/postern-central.conf":        unit("postern-central.sysusers"),
-		"/usr/lib/udev/rules.d/60-postern.rules":          unit("postern.udev"),
-		"/etc/postern/panel.toml":                         text(panel),
-		"/etc/postern/central.toml":                       text(centralConfig),
-		"/etc/postern/mqtt.password":                      secret(panelPassword),
-		"/etc/postern/central.password":                   secret(centralPassword),
-		"/etc/postern/broker.passwords":                   secret("demo-002:" + panelPassword + "\ncentral:" + centralPassword),
+		"/etc/postern/panel.toml":       text(panel),
+		"/etc/postern/central.toml":     text(centralConfig),
+		"/etc/postern/mqtt.password":    secret(panelPassword),
+		"/etc/postern/central.password": secret(centralPassword),
+		"/etc/postern/broker.passwords": secret("demo-002:" + panelPassword + "\ncentral:" + centralPassword),
 
 		"/usr/lib/postern-systemtest/guest":                       {Path: filepath.Join(bin, "guest"), Mode: 0o755},
 		"/usr/lib/systemd/system/postern-systemtest-chip.service": text(chipUnit),
@@ -98,12 +95,12 @@ func installed(tree, bin string) (files map[string]machine.File, links map[strin
 		"/etc/machine-id":           text("5e9a61f3b1c84f0f9a3c5a0d4ce1b7aa\n"), // not the first boot of a machine without units
 		"/var/log/journal/.postern": text(""),                                   // a folder there makes the journal outlive a boot
 	}
-	for _, p := range programs {
-		files["/usr/bin/"+p] = machine.File{Path: filepath.Join(bin, p), Mode: 0o755}
+	for _, p := range packages {
+		files["/usr/lib/postern-systemtest/"+p+".deb"] = machine.File{Path: filepath.Join(bin, p+"_"+version+"_amd64.deb")}
 	}
 	const wants = "/etc/systemd/system/multi-user.target.wants/"
 	links = map[string]string{}
-	for _, u := range []string{"posternd", "postern-systemtest-chip", "postern-systemtest"} {
+	for _, u := range []string{"postern-systemtest-chip", "postern-systemtest"} {
 		links[wants+u+".service"] = "/usr/lib/systemd/system/" + u + ".service"
 	}
 	// Timers that would burn an emulated processor, and look for a network.

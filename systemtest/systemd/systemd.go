@@ -1,5 +1,5 @@
 // Package systemd boots a Debian with a real systemd in an emulated machine and
-// takes the project's shipped units through their life: start and readiness, a
+// takes the units of the project's packages through their life: start and readiness, a
 // badge through the kernel's GPIO under the unit's sandbox, kill -9, a hang that
 // the watchdog ends, a reboot, and a search of all logs for secrets.
 //
@@ -11,7 +11,8 @@
 // program guest); this side makes the disk, boots it, and collects rows.
 //
 // The root is a minimal Debian 12, made once by mmdebstrap and kept in
-// machine.Cache; each run copies it and puts the project's own files in.
+// machine.Cache; each run copies it and puts the project's packages in, which the
+// first boot installs.
 package systemd
 
 import (
@@ -76,20 +77,24 @@ type guest struct {
 	kernel machine.Kernel
 	root   string // the cached image
 	initrd string
-	bin    string // the folder of the programs
+	tree   string // the project's folder
+	bin    string // the folder of the packages and the program inside
 }
 
-// prepare gets kernel and root, and builds the programs.
+// prepare gets kernel and root, and makes the packages.
 func prepare(ctx context.Context, o Options) (*guest, error) {
 	g := &guest{o: o, initrd: filepath.Join(o.Work, "systemd.cpio"), bin: filepath.Join(o.Work, "bin")}
 	var err error
+	if g.tree, err = moduleRoot(ctx); err != nil {
+		return nil, err
+	}
 	if g.kernel, err = machine.FetchKernel(ctx, "amd64", o.Progress); err != nil {
 		return nil, err
 	}
 	if g.root, err = fetchRoot(ctx, o.Progress); err != nil {
 		return nil, err
 	}
-	if err := g.step("build the programs", func() error { return build(ctx, g.bin) }); err != nil {
+	if err := g.step("make the packages", func() error { return build(ctx, g.tree, g.bin) }); err != nil {
 		return nil, err
 	}
 	if err := g.step("make the initramfs", func() error { return g.makeInitrd() }); err != nil {
@@ -119,7 +124,7 @@ func (g *guest) run(ctx context.Context) ([]machine.Row, error) {
 		if err := machine.CopyDisk(ctx, g.root, disk); err != nil {
 			return err
 		}
-		return install(ctx, disk, g.bin)
+		return install(ctx, g.tree, disk, g.bin)
 	})
 	if err != nil {
 		return nil, err

@@ -37,6 +37,9 @@ func (b *bench) firstBoot() error {
 	b.row(u["Type"] == "notify" && u["NotifyAccess"] == "main", "the shipped unit starts and says that it is ready",
 		u["ActiveState"]+" ("+u["SubState"]+"), restarts "+u["NRestarts"],
 		"Type="+u["Type"]+", ready "+seconds(u.at("ActiveEnter")-u.at("ExecMainStart"))+" after its start, "+seconds(u.at("ActiveEnter"))+" after the kernel's")
+	if err := b.packaged(); err != nil {
+		return err
+	}
 	if err := b.sandbox(u); err != nil {
 		return err
 	}

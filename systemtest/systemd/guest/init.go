@@ -16,7 +16,8 @@ import (
 const diskPatience = 60 * time.Second
 
 // becomeSystemd is the work of an initramfs: load the modules that /modules/order
-// lists, mount the disk and run its init there. It returns only when that failed.
+// lists, mount the disk, install what it has to install and run its init there. It
+// returns only when that failed.
 func becomeSystemd() error {
 	for _, m := range []struct{ dir, kind string }{{"/proc", "proc"}, {"/sys", "sysfs"}, {"/dev", "devtmpfs"}} {
 		if err := os.MkdirAll(m.dir, 0o755); err != nil {
@@ -65,7 +66,10 @@ func becomeSystemd() error {
 	if err := unix.Chdir("/"); err != nil {
 		return err
 	}
-	return fmt.Errorf("run /sbin/init: %w", unix.Exec("/sbin/init", []string{"/sbin/init"}, []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}))
+	if err := installPackages(); err != nil {
+		return err
+	}
+	return fmt.Errorf("run /sbin/init: %w", unix.Exec("/sbin/init", []string{"/sbin/init"}, []string{path}))
 }
 
 func loadModule(path string) error {

@@ -2,7 +2,8 @@
 
 // Command guest is everything of the systemd test that runs inside its machine:
 //
-//	/init in the initramfs: loads modules, mounts the disk, becomes systemd
+//	/init in the initramfs: loads modules, mounts the disk, installs the packages
+//	that lie there for it, becomes systemd
 //	guest chip    makes the GPIO chip (gpio-sim), before the daemon starts
 //	guest test    the checks of one boot; rows go out on the test line
 //	guest send    a reader's pulses, in a process of its own at real-time priority
@@ -19,7 +20,9 @@ import (
 
 func main() {
 	if os.Getpid() == 1 {
-		fmt.Println("init:", becomeSystemd())
+		err := becomeSystemd()
+		fmt.Println("init:", err)
+		tellInstall(err)
 		os.Exit(1) // the kernel panics, and the machine ends
 	}
 	var err error
