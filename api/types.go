@@ -88,11 +88,48 @@ type Status struct {
 	Link      Link      `json:"link"`
 	Keys      KeyStore  `json:"keys"`
 	Journal   Journal   `json:"journal"`
+	Disk      Disk      `json:"disk"`
 	Problems  []Problem `json:"problems"` // worst first
 	Doors     []Door    `json:"doors"`
 	Readers   []Reader  `json:"readers"`
 	Inputs    []Input   `json:"inputs"`
 	Outputs   []Output  `json:"outputs"`
+
+	// Certificates are those of an encrypted link to central.
+	Certificates []Certificate `json:"certificates,omitempty"`
+}
+
+// Disk is the file system that the panel's data are on, in bytes; zero when it
+// can't be looked at.
+type Disk struct {
+	Free uint64 `json:"free"`
+	Size uint64 `json:"size"`
+}
+
+// What a Certificate is used for.
+const (
+	CertificateAuthorities = "authorities" // that the broker's certificate has to come from
+	CertificateOwn         = "own"         // by which the broker knows the panel
+)
+
+// Certificate is a file of certificates. NotBefore and NotAfter are between which
+// all in it are valid, and Names whom the first is of.
+type Certificate struct {
+	Use        string    `json:"use"`
+	File       string    `json:"file"`                 // its path, or the name of a credential
+	Credential bool      `json:"credential,omitempty"` // of systemd, which only the daemon can read
+	Names      []string  `json:"names,omitempty"`
+	NotBefore  time.Time `json:"not_before,omitzero"`
+	NotAfter   time.Time `json:"not_after,omitzero"`
+	Error      string    `json:"error,omitempty"` // why it can't be used
+}
+
+// Where is the file in words.
+func (c Certificate) Where() string {
+	if c.Credential {
+		return "credential " + c.File
+	}
+	return c.File
 }
 
 // Link is the connection to central.

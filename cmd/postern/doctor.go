@@ -117,16 +117,16 @@ func (o *options) printFindings(st api.Status, all []finding) error {
 // there is none.
 func (x *examiner) examine(ctx context.Context, st api.Status, down string) []finding {
 	x.found = nil
+	cfg := x.configuration()
 	if down != "" {
 		x.wrong("daemon", "daemon-down", "The daemon does not answer: "+down, "See journalctl -u posternd -n 50 for why it ended.")
 	} else {
 		x.ok("daemon", "posternd %s, up %s", st.Version, ago(st.Now.Sub(st.Started)))
-		x.status(st)
+		x.status(st, cfg != nil)
 	}
-	cfg := x.configuration()
 	if cfg != nil {
 		x.doors(cfg)
-		x.certificates(cfg)
+		x.certificates(cfg, st.Certificates)
 		x.disk(cfg.Panel.DataDir)
 	}
 	x.fileSystem()
@@ -144,6 +144,8 @@ var problems = []struct{ begins, topic, name string }{
 	{"The key store is of a later version", "store", "store-newer"},
 	{"The key store is still", "store", "store-opening"},
 	{"The SD card can't be written", "disk", "card-read-only"},
+	{"The SD card is nearly full", "disk", "disk-full"},
+	{"The certificate ", "certificates", "certificate-faulty"},
 	{"A damaged file was put aside", "store", "store-damaged"},
 	{"The lock of door", "doors", "lock-fault"},
 	{"Door ", "doors", "door-alarm"},
@@ -171,10 +173,14 @@ func nameOf(what string) (topic, name string) {
 }
 
 // status takes what the daemon says: its problems, and of the rest that it is well.
-func (x *examiner) status(st api.Status) {
+// Where the configuration is known, certificates and disk are looked at anyway.
+func (x *examiner) status(st api.Status, known bool) {
 	said := map[string]bool{}
 	for _, p := range st.Problems {
 		topic, name := nameOf(p.What)
+		if known && (name == "certificate-faulty" || name == "disk-full") {
+			continue
+		}
 		said[topic] = true
 		switch name {
 		case "unsigned", "store-opening", "store-damaged", "codes-guessable", "metrics-not-served":

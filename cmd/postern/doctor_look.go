@@ -10,10 +10,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"postern/api"
 	"postern/config"
 )
 
@@ -95,11 +97,15 @@ func (x *examiner) doors(cfg *config.Config) {
 	}
 }
 
-// certificates looks at the files that the configuration names. Those that come
-// as credentials of systemd only the daemon can see.
-func (x *examiner) certificates(cfg *config.Config) {
+// certificates looks at what the daemon says of those that it uses, and at the
+// files that the configuration names and the daemon, or one that is down, does not
+// speak of. Those that come as credentials of systemd only the daemon can see.
+func (x *examiner) certificates(cfg *config.Config, told []api.Certificate) {
+	for _, c := range told {
+		x.certificate(c)
+	}
 	for _, file := range []string{cfg.MQTT.CAFile, cfg.MQTT.CertFile} {
-		if file == "" {
+		if file == "" || slices.ContainsFunc(told, func(c api.Certificate) bool { return !c.Credential && c.File == file }) {
 			continue
 		}
 		data, err := os.ReadFile(file)
@@ -107,29 +113,40 @@ func (x *examiner) certificates(cfg *config.Config) {
 			x.advice("certificates", "certificate-unreadable", err.Error(), "Run postern doctor as root.")
 			continue
 		}
-		var first time.Time
+		c := api.Certificate{File: file}
 		if err == nil {
-			first, err = expiry(data)
+			c.NotBefore, c.NotAfter, err = validity(data)
 		}
 		if err != nil {
-			x.wrong("certificates", "certificate-faulty", fmt.Sprintf("%s can't be used: %v", file, err), "Put a PEM certificate there, from whoever runs the broker.")
-			continue
+			c.Error = err.Error()
 		}
-		left := first.Sub(x.now())
-		day := first.UTC().Format(time.DateOnly)
-		switch {
-		case left <= 0:
-			x.wrong("certificates", "certificate-expired", fmt.Sprintf("%s has expired on %s.", file, day), "Get a new one from whoever runs the broker; it is read at the next connect. If the date is wrong, see the clock.")
-		case left < soon:
-			x.advice("certificates", "certificate-expiring", fmt.Sprintf("%s expires on %s.", file, day), "Get a new one in time; it is read at the next connect.")
-		default:
-			x.ok("certificates", "%s is good until %s", file, day)
-		}
+		x.certificate(c)
 	}
 }
 
-// expiry is the earliest end of the certificates in a PEM file.
-func expiry(data []byte) (first time.Time, err error) {
+func (x *examiner) certificate(c api.Certificate) {
+	const anew = "Get a new one from whoever runs the broker; it is read at the next connect."
+	name := c.Where()
+	if len(c.Names) > 0 {
+		name += " (" + strings.Join(c.Names, ", ") + ")"
+	}
+	now, from, until := x.now(), c.NotBefore.UTC().Format(time.DateOnly), c.NotAfter.UTC().Format(time.DateOnly)
+	switch left := c.NotAfter.Sub(now); {
+	case c.Error != "":
+		x.wrong("certificates", "certificate-faulty", fmt.Sprintf("%s can't be used: %s", name, c.Error), "Put a PEM certificate there, from whoever runs the broker.")
+	case left <= 0:
+		x.wrong("certificates", "certificate-expired", fmt.Sprintf("%s has expired on %s.", name, until), anew+" If the date is wrong, see the clock.")
+	case now.Before(c.NotBefore):
+		x.wrong("certificates", "certificate-not-yet", fmt.Sprintf("%s is not valid before %s.", name, from), "See the clock; if that is right, get another one from whoever runs the broker.")
+	case left < soon:
+		x.advice("certificates", "certificate-expiring", fmt.Sprintf("%s expires on %s.", name, until), "Get a new one in time; it is read at the next connect.")
+	default:
+		x.ok("certificates", "%s is good until %s", name, until)
+	}
+}
+
+// validity is between which times all certificates in a PEM file are valid.
+func validity(data []byte) (from, until time.Time, err error) {
 	for {
 		var block *pem.Block
 		if block, data = pem.Decode(data); block == nil {
@@ -140,16 +157,19 @@ func expiry(data []byte) (first time.Time, err error) {
 		}
 		c, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
-			return first, err
+			return from, until, err
 		}
-		if first.IsZero() || c.NotAfter.Before(first) {
-			first = c.NotAfter
+		if until.IsZero() || c.NotAfter.Before(until) {
+			until = c.NotAfter
+		}
+		if c.NotBefore.After(from) {
+			from = c.NotBefore
 		}
 	}
-	if first.IsZero() {
-		return first, errors.New("no certificate in it")
+	if until.IsZero() {
+		return from, until, errors.New("no certificate in it")
 	}
-	return first, nil
+	return from, until, nil
 }
 
 // disk looks at where the daemon keeps its data.

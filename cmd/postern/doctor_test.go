@@ -133,6 +133,23 @@ func TestDoctor(t *testing.T) {
 		{name: "expiring", change: certificate("soon.pem", ends), want: map[string]string{"certificate-expiring": stateAdvice}},
 		{name: "good", change: certificate("good.pem", ends), want: map[string]string{}},
 		{name: "no certificate", change: certificate("none.pem", ends), want: map[string]string{"certificate-faulty": stateWrong}},
+		{name: "credential expired", status: credential(today.Add(-30*24*time.Hour), today.Add(-time.Hour), ""), want: map[string]string{"certificate-expired": stateWrong}},
+		{name: "credential expiring", status: credential(today.Add(-time.Hour), today.Add(time.Hour), ""), want: map[string]string{"certificate-expiring": stateAdvice}},
+		{name: "credential not yet valid", status: credential(today.Add(time.Hour), today.Add(900*time.Hour), ""), want: map[string]string{"certificate-not-yet": stateWrong}},
+		{name: "credential good", status: credential(today.Add(-time.Hour), today.Add(900*time.Hour), ""), want: map[string]string{}},
+		{name: "credential faulty", status: credential(time.Time{}, time.Time{}, "no certificate in it"), want: map[string]string{"certificate-faulty": stateWrong}},
+		{
+			name: "the daemon says it too", status: func(st *api.Status) {
+				credential(today.Add(-30*24*time.Hour), today.Add(-time.Hour), "")(st)
+				st.Problems = []api.Problem{{What: "The certificate credential mqtt-cert.pem has expired on 2026-11-22", Do: "do"}, {What: "The SD card is nearly full: x", Do: "do"}}
+			},
+			want: map[string]string{"certificate-expired": stateWrong},
+		},
+		{
+			name: "the daemon alone can say it", change: func(s *sick) { s.x.config = s.path("none.toml") },
+			status: problem("The certificate credential mqtt-cert.pem has expired on 2026-11-22"),
+			want:   map[string]string{"configuration-missing": stateWrong, "certificate-faulty": stateWrong},
+		},
 		{name: "full", change: disk(space{free: 1 << 20, inodes: 1 << 20}), want: map[string]string{"disk-full": stateWrong}},
 		{name: "no inodes", change: disk(space{free: 1 << 30, inodes: 10}), want: map[string]string{"disk-full": stateWrong}},
 		{name: "read-only", change: disk(space{free: 1 << 30, inodes: 1 << 20, readOnly: true}), want: map[string]string{"card-read-only": stateWrong}},
@@ -180,6 +197,15 @@ func problem(what string) func(*api.Status) {
 	return func(s *api.Status) { s.Problems = []api.Problem{{What: what, Do: "do"}} }
 }
 
+// credential has the daemon speak of a certificate that only it can read.
+func credential(from, until time.Time, fault string) func(*api.Status) {
+	return func(s *api.Status) {
+		s.Certificates = []api.Certificate{{
+			Use: api.CertificateOwn, File: "mqtt-cert.pem", Credential: true, Names: []string{"demo-001"}, NotBefore: from, NotAfter: until, Error: fault,
+		}}
+	}
+}
+
 func disk(is space) func(*sick) {
 	return func(s *sick) { s.x.statfs = func(string) (space, error) { return is, nil } }
 }
@@ -207,7 +233,7 @@ func certificate(name string, ends map[string]time.Time) func(*sick) {
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		c := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: end.Add(-time.Hour), NotAfter: end}
+		c := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: today.Add(-48 * time.Hour), NotAfter: end}
 		der, err := x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)
 		if err != nil {
 			s.t.Fatal(err)

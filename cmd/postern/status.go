@@ -5,6 +5,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -55,6 +56,12 @@ func (o *options) printStatus(st api.Status) error {
 		}
 		fmt.Fprintf(w, "  journal\t%s, %s\n", count(st.Journal.Last, "entry"), confirmed)
 		fmt.Fprintf(w, "  clock\t%s, %s\n", st.Clock, stamp(st.Now))
+		for _, c := range st.Certificates {
+			fmt.Fprintf(w, "  %s\t%s\n", certificateWord(c), certificateText(c))
+		}
+		if st.Disk.Size > 0 {
+			fmt.Fprintf(w, "  disk\t%d MB of %d MB free\n", st.Disk.Free>>20, st.Disk.Size>>20)
+		}
 	})
 	if err != nil {
 		return err
@@ -144,6 +151,24 @@ func link(l api.Link) string {
 		s += ": " + l.LastError
 	}
 	return s
+}
+
+func certificateWord(c api.Certificate) string {
+	if c.Use == api.CertificateOwn {
+		return "certificate"
+	}
+	return "authorities"
+}
+
+func certificateText(c api.Certificate) string {
+	if c.Error != "" {
+		return c.Where() + ": " + c.Error
+	}
+	names := ""
+	if len(c.Names) > 0 {
+		names = ", " + strings.Join(c.Names, ", ")
+	}
+	return fmt.Sprintf("good until %s (%s%s)", c.NotAfter.Format(time.DateOnly), c.Where(), names)
 }
 
 func keyStore(k api.KeyStore) string {

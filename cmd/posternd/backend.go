@@ -51,6 +51,8 @@ func (b *backend) Status(context.Context) (api.Status, error) {
 			s.Outputs = append(s.Outputs, api.Output{ID: o.ID, Name: o.Name, On: dev.State()})
 		}
 	}
+	s.Certificates = p.certs.list(cfg.MQTT)
+	s.Disk, _ = diskOf(cfg.Panel.DataDir) // postern doctor says why it can't be looked at
 	s.Problems = append(s.Problems, p.problems()...)
 	return s, nil
 }
@@ -134,6 +136,10 @@ func (p *panel) problems() []api.Problem {
 	case rec.ReadOnly:
 		add("The SD card can't be written: known keys open, but changes and events are not kept.", "Replace the SD card.")
 	}
+	if d, err := diskOf(p.config().Panel.DataDir); err == nil && d.Free < littleOnDisk && !rec.ReadOnly {
+		add(fmt.Sprintf("The SD card is nearly full: %d MB are free, so that changes and events may soon not be kept.", d.Free>>20),
+			"Make room: journalctl --vacuum-size=50M, apt-get clean; or fit a larger SD card.")
+	}
 	for i, f := range rec.Quarantined {
 		reason := ""
 		if i < len(rec.Reasons) {
@@ -163,6 +169,11 @@ func (p *panel) problems() []api.Problem {
 			what += ": " + l.LastError
 		}
 		add(what, "Doors work with the keys they have. Check the network cable, and mqtt.broker in panel.toml.")
+	}
+	for _, c := range p.certs.list(p.config().MQTT) {
+		if what, do := certificateProblem(c, p.clock.tlsTime()); what != "" {
+			add("The certificate "+c.Where()+" "+what, do)
+		}
 	}
 	for what, err := range apiErrs {
 		if what == apiMetrics {

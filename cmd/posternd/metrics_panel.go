@@ -80,8 +80,17 @@ func (c *panelMetrics) itself(g gauges) {
 	g.truth("watchdog_enabled", "1 where systemd wants to hear of the daemon.", watched() > 0)
 }
 
+// The figure that only a panel with an encrypted link has.
+const (
+	certificateExpiry = "certificate_expiry_timestamp_seconds"
+	certificateHelp   = "When the first certificate in a file of an encrypted link expires, 0 for a file that can't be used."
+)
+
 func (c *panelMetrics) link(g gauges) {
 	p := c.p
+	for _, cert := range p.certs.list(p.config().MQTT) {
+		g.moment(certificateExpiry, certificateHelp, cert.NotAfter, "use", cert.Use)
+	}
 	p.mu.Lock()
 	link := p.link
 	p.mu.Unlock()

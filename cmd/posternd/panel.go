@@ -67,6 +67,7 @@ type panel struct {
 	away  *away
 
 	metrics *metrics
+	certs   certificates
 
 	mu       sync.Mutex     // guards the rest
 	rules    *access.Policy // in force: central's, or the first one of the configuration
