@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"slices"
+	"strings"
 
 	"postern/config"
 )
@@ -61,7 +63,39 @@ func (d *drawing) table() []byte {
 	for _, e := range electrics {
 		fmt.Fprintf(&b, "- %s\n", e)
 	}
+	b.WriteString("\n## On a board without config.txt\n\nA Raspberry Pi sets these pulls as soon as it starts; on another board they are resistors, from the first moment on.\n\n")
+	for _, r := range d.resistors() {
+		fmt.Fprintf(&b, "- %s: %s\n", r.what, strings.Join(r.lines, ", "))
+	}
 	return b.Bytes()
+}
+
+// resistor is one kind of resistor and the lines that need one each.
+type resistor struct {
+	what  string
+	lines []string
+}
+
+// resistors are those that a board without pulls of its own needs, by where they
+// lead.
+func (d *drawing) resistors() []resistor {
+	data := resistor{what: "1 to 4.7 kΩ to 3.3 V"}
+	up, down := resistor{what: "10 kΩ to 3.3 V"}, resistor{what: "10 kΩ to ground"}
+	for _, w := range d.sorted() {
+		end, _, _ := strings.Cut(w.end, " (") // the wire's colour is of no use here
+		line := fmt.Sprintf("GPIO%d (%s)", w.gpio, end)
+		switch {
+		case w.through == shifter:
+			data.lines = append(data.lines, line)
+		case w.through == nothing:
+			up.lines = append(up.lines, fmt.Sprintf("GPIO%d (spare)", w.gpio))
+		case w.out && w.high, !w.out && w.pull == config.PullUp:
+			up.lines = append(up.lines, line)
+		case w.out, w.pull == config.PullDown:
+			down.lines = append(down.lines, line)
+		}
+	}
+	return slices.DeleteFunc([]resistor{data, up, down}, func(r resistor) bool { return len(r.lines) == 0 })
 }
 
 // pins gives the lines' state while the board starts, for config.txt.

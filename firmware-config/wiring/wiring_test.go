@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -76,8 +77,9 @@ func wellFormed(t *testing.T, path string, data []byte) {
 }
 
 type board struct {
-	ID, Name, Chip, Device, Config string
-	Taken                          []int
+	ID, Name, Chip, Device, Config, Notes string
+	Files                                 []string
+	Taken                                 []int
 }
 
 func boards(t *testing.T) []board {
@@ -126,6 +128,7 @@ func TestBoards(t *testing.T) {
 			if b.ID != "generic" {
 				t.Errorf("%s has no config.txt", b.ID)
 			}
+			withoutConfig(t, b)
 			continue
 		}
 		s := settings(t, b.Config)
@@ -147,6 +150,78 @@ func TestBoards(t *testing.T) {
 		clock := slices.Contains(s["dtoverlay"], "i2c-rtc,ds3231") || slices.ContainsFunc(s["dtparam"], func(p string) bool { return strings.HasPrefix(p, "rtc_bbat_vchg=") })
 		if !clock {
 			t.Errorf("%s has no real-time clock", b.Config)
+		}
+	}
+}
+
+// withoutConfig holds the files of a board without config.txt against what every
+// panel needs, and its notes against the files.
+func withoutConfig(t *testing.T, b board) {
+	t.Helper()
+	read := func(name string) string {
+		data, err := os.ReadFile(filepath.Join(tree, "firmware-config", name))
+		if err != nil {
+			t.Error(err)
+		}
+		return string(data)
+	}
+	notes, all := read(b.Notes), ""
+	for _, name := range b.Files {
+		if !strings.Contains(notes, "sudo cp "+filepath.Base(name)+" ") {
+			t.Errorf("%s does not say where %s goes", b.Notes, name)
+		}
+		for line := range strings.Lines(read(name)) {
+			if !strings.HasPrefix(line, "#") {
+				all += line
+			}
+		}
+	}
+	for what, want := range map[string]string{
+		"real-time clock": `ATTR{new_device}="ds3231 0x68"`, "the clock's driver": "\nrtc-ds1307\n", "watchdog": "[Manager]\nRuntimeWatchdogSec=15s\n",
+	} {
+		if !strings.Contains("\n"+all, want) {
+			t.Errorf("%s: no %s (%q)", b.ID, what, want)
+		}
+	}
+	for _, want := range []string{"relay-rest", "gpioinfo", "gpiodetect", "gpiochip4.conf", "console="} {
+		if !strings.Contains(notes, want) {
+			t.Errorf("%s says nothing about %s", b.Notes, want)
+		}
+	}
+}
+
+var resistorOf = regexp.MustCompile(`(GPIO[0-9]+) \(`)
+
+// TestResistors holds what the wiring pages say for boards without config.txt
+// against the levels that are wanted: each line has one resistor, to its own.
+func TestResistors(t *testing.T) {
+	for _, f := range profiles(t) {
+		name := strings.TrimSuffix(filepath.Base(f), ".toml")
+		c, faults, err := config.Load(f)
+		if err != nil || len(faults) > 0 {
+			t.Fatalf("%s: %v %v", f, faults, err)
+		}
+		page, err := os.ReadFile(filepath.Join(tree, "docs/wiring", name+".md"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, part, _ := strings.Cut(string(page), "## On a board without config.txt")
+		got := map[string]string{}
+		for line := range strings.Lines(part) {
+			what, lines, _ := strings.Cut(line, ": ")
+			for _, m := range resistorOf.FindAllStringSubmatch(lines, -1) {
+				if got[m[1]] != "" {
+					t.Errorf("%s: two resistors at %s", name, m[1])
+				}
+				got[m[1]] = what[strings.LastIndex(what, " ")+1:]
+			}
+		}
+		want := map[string]string{}
+		for line, set := range wanted(c) {
+			want[line] = map[bool]string{true: "V", false: "ground"}[strings.Contains(set, "pu")]
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-by panel.toml, +on its wiring page):\n%s", name, diff)
 		}
 	}
 }
