@@ -296,6 +296,7 @@ func (w *world) order() {
 // poke has the panel look at what the doors have to be, as a clock that was set
 // does in its time.
 func (w *world) poke() {
+	w.publish()
 	if chance(w.rand, 50) {
 		w.ctl.SetOrders(w.orders)
 		w.settle()
@@ -365,6 +366,7 @@ func (w *world) setClock() {
 	default:
 		c.state = access.ClockTrusted
 	}
+	w.publish()
 	w.did("clock %s %s, last good %s", c.state, w.wall().Format(time.DateTime), c.lastGood.Format(time.DateTime))
 	if c.believed() && chance(w.rand, 50) {
 		must(w.t, w.store.SetLastGood(context.Background(), w.wall()))

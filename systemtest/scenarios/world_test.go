@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -61,6 +62,7 @@ type world struct {
 	store    *gate
 	ctl      *controller.Controller
 	began    time.Time // the controller's monotonic zero
+	outside  atomic.Pointer[outside]
 	policy   *access.Policy
 	stop     func()
 	lag      time.Time // until when modes may be behind
@@ -73,6 +75,15 @@ type world struct {
 	seq     uint64 // of the last event that central has
 	recover func() // takes over what a card holds, once
 }
+
+// outside is what the panel's goroutines are told of the time and of central; the
+// model's own is for the test alone.
+type outside struct {
+	clock wallClock
+	heard time.Time
+}
+
+func (w *world) publish() { w.outside.Store(&outside{w.clock, w.heard}) }
 
 // Saw does nothing.
 func (w *world) Saw(controller.Sighting) {}
@@ -156,13 +167,14 @@ func (w *world) start() {
 		w.fit[d] = fitting{contact: chance(w.rand, 75), maglock: chance(w.rand, 30), shuntOnly: chance(w.rand, 20), fireRelease: chance(w.rand, 50), rex: true}
 	}
 	w.policy = w.site.policy()
+	w.publish()
 	log := slog.New(slog.DiscardHandler)
 	if os.Getenv("POSTERN_TEST_LOGS") != "" {
 		log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
 	s, rec, err := store.Open(context.Background(), store.Options{
 		Dir: w.dir, DeviceKey: make([]byte, store.DeviceKeySize), BootID: w.boot, Policy: w.policy, Matchers: matchers,
-		Keep: 5, Cap: 100_000, Now: func() time.Time { return now().Add(w.clock.off) }, Log: log, Decode: wire.DecodeSnapshotKey,
+		Keep: 5, Cap: 100_000, Now: func() time.Time { return now().Add(w.outside.Load().clock.off) }, Log: log, Decode: wire.DecodeSnapshotKey,
 	})
 	must(w.t, err)
 	if len(rec.Quarantined) > 0 {
@@ -174,7 +186,7 @@ func (w *world) start() {
 		w.recover = nil
 	}
 	w.dev = newDevices(w.taps, w.simulated, w.fit)
-	o := controller.Options{Policy: w.policy, Store: w.store, Clock: func() access.Clock { return w.clock.at(now()) }, Observer: w, Log: log, Away: func() time.Duration { return time.Since(w.heard) }, AtRest: w.atRest}
+	o := controller.Options{Policy: w.policy, Store: w.store, Clock: func() access.Clock { return w.outside.Load().clock.at(now()) }, Observer: w, Log: log, Away: func() time.Duration { return time.Since(w.outside.Load().heard) }, AtRest: w.atRest}
 	o.Readers, o.Doors, o.Inputs = w.readers(), w.doorWirings(), w.inputs()
 	w.dev.comeUp()
 	w.began = now()
