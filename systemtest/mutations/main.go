@@ -1,11 +1,13 @@
-// Command mutations puts faults into the decision core, one at a time, and checks
-// that the tests notice: a flipped comparison, a missing rule, an instant too late.
+// Command mutations puts faults into the decision core and the rules between central
+// and a panel, one at a time, and checks that the tests notice: a flipped comparison,
+// a missing rule, an instant too late.
 //
 //	go run ./systemtest/mutations [-run REGEXP] [-j 2] [-scenarios 2000]
 //
 // Each fault is a patch in systemtest/mutations/faults, named for what it does. It
 // is applied to a copy of the tree in a temporary folder; then the tests of access
-// and controller run and, when these notice nothing, the scenarios. A fault that
+// and controller run and, when these notice nothing, the scenarios, or the tests that
+// the patch names in its first line. A fault that
 // survives, that no longer applies or that does not build is a failure, and the
 // command then exits with 1. What came out is also in
 // build/report/test-mutations.json. It needs patch(1).
@@ -101,7 +103,7 @@ func work(ctx context.Context, names []string, results []result, next <-chan int
 	}
 	defer t.remove()
 	if first {
-		if r := t.judge(ctx); r.End != survived {
+		if r := t.judge(ctx, "controller", core); r.End != survived {
 			return errors.Join(ctx.Err(), fmt.Errorf("without a fault: %s %s", r.End, r.By))
 		}
 	}

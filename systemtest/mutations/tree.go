@@ -57,19 +57,35 @@ func (t *tree) try(ctx context.Context, patch string) (result, error) {
 	if _, err := t.run(ctx, text, "patch", "-p1", "--batch", "--forward", "--fuzz=0", "--no-backup-if-mismatch", "--reject-file=-"); err != nil {
 		return result{End: noPatch}, errors.Join(ctx.Err(), os.WriteFile(path, was, 0o644))
 	}
-	r := t.judge(ctx)
+	r := t.judge(ctx, filepath.Dir(file), tests(string(text)))
 	return r, errors.Join(ctx.Err(), os.WriteFile(path, was, 0o644))
 }
 
-// judge builds the tree and runs its tests, the quick ones first.
-func (t *tree) judge(ctx context.Context) result {
-	if _, err := t.run(ctx, nil, "go", "build", "./access", "./controller"); err != nil {
+// core are the tests of the decision core, the quick ones first.
+var core = [][]string{
+	{"-failfast", "-timeout=5m", "./access", "./controller"},
+	{"-timeout=20m", "./systemtest/scenarios"},
+}
+
+// tests are what has to notice a fault. The patch of one that is elsewhere begins
+// with a line that names the package, and perhaps which of its tests to run.
+func tests(patch string) [][]string {
+	line, ok := strings.CutPrefix(patch, "Tests: ")
+	if !ok {
+		return core
+	}
+	line, _, _ = strings.Cut(line, "\n")
+	pkg, run, _ := strings.Cut(line, " ")
+	return [][]string{{"-failfast", "-timeout=10m", "-run=" + run, pkg}}
+}
+
+// judge builds a package and runs tests.
+func (t *tree) judge(ctx context.Context, pkg string, tests [][]string) result {
+	if _, err := t.run(ctx, nil, "go", "build", "./"+pkg); err != nil {
 		return result{End: noBuild}
 	}
-	for _, args := range [][]string{
-		{"go", "test", "-vet=off", "-failfast", "-timeout=5m", "./access", "./controller"},
-		{"go", "test", "-vet=off", "-timeout=20m", "./systemtest/scenarios"},
-	} {
+	for _, args := range tests {
+		args = append([]string{"go", "test", "-vet=off"}, args...)
 		if out, err := t.run(ctx, nil, args...); err != nil {
 			return result{End: caught, By: failing(out)}
 		}
