@@ -164,6 +164,9 @@ type Event struct {
 	Credential string // a card's number for people, "" for codes
 	Person     ID
 	Detail     string // for people, at most MaxDetail bytes, never a secret
+	// Why is how a decision came about, by TracePacker; "" for other events. It stays
+	// at the panel.
+	Why string
 }
 
 // MaxDetail bounds an event's detail, in bytes.

@@ -206,15 +206,14 @@ type Controller struct {
 
 	mu       sync.Mutex // guards the rest
 	states   map[string]DoorState
-	orders   []access.DoorOrder       // the panel's own first
-	local    int                      // how many of them are the panel's own
-	changer  Source                   // who changed them last
-	first    map[string]time.Time     // until when each door's first card unlocks it
-	reserved map[string]time.Duration // doors granted a moment ago, which is when that ends
-	people   *access.Presence         // nil until it was read
-	moves    []movement               // not yet kept
-	stale    bool                     // central has been away for too long
-	traces   traces
+	orders   []access.DoorOrder              // the panel's own first
+	local    int                             // how many of them are the panel's own
+	changer  Source                          // who changed them last
+	first    map[string]time.Time            // until when each door's first card unlocks it
+	reserved map[string]time.Duration        // doors granted a moment ago, which is when that ends
+	people   *access.Presence                // nil until it was read
+	moves    []movement                      // not yet kept
+	stale    bool                            // central has been away for too long
 	health   map[string]wiegand.HealthReport // of the readers
 	inputs   map[string]bool                 // auxiliary inputs that are active
 	lockouts map[string]access.Lockout       // those that the store could not keep
@@ -227,7 +226,6 @@ func New(o Options) *Controller {
 	c.first, c.reserved = map[string]time.Time{}, map[string]time.Duration{}
 	c.policy.Store(o.Policy)
 	c.journal = newRecorder(o.Store, o.Observer, o.Log)
-	c.journal.traced = c.keepTrace
 	for _, w := range o.Doors {
 		c.doors[w.ID] = newDoor(c, w)
 		c.states[w.ID] = DoorState{ID: w.ID, HasContact: w.Contact != nil}

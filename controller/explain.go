@@ -8,38 +8,6 @@ import (
 	"postern/access"
 )
 
-// maxTraces is how many decisions are kept with how they came about.
-const maxTraces = 2000
-
-// traces holds the latest decisions' traces by the number of their events.
-type traces struct {
-	by    map[uint64]access.Trace
-	order []uint64
-}
-
-func (c *Controller) keepTrace(seq uint64, t access.Trace) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.traces.by == nil {
-		c.traces.by = map[uint64]access.Trace{}
-	}
-	c.traces.by[seq] = t
-	c.traces.order = append(c.traces.order, seq)
-	if len(c.traces.order) > maxTraces {
-		delete(c.traces.by, c.traces.order[0])
-		c.traces.order = c.traces.order[1:]
-	}
-}
-
-// TraceOf gives how the decision behind an event of this start came about; ok is
-// false where there was none, or it is too long ago.
-func (c *Controller) TraceOf(seq uint64) (t access.Trace, ok bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	t, ok = c.traces.by[seq]
-	return t, ok
-}
-
 // ErrNoReader is a reader that the panel does not have, or that no access point
 // uses.
 var ErrNoReader = errors.New("no such reader")

@@ -36,8 +36,7 @@ type recorder struct {
 	log   *slog.Logger
 	wake  chan struct{}
 
-	// traced is told how each decision came about, once its event has a number.
-	traced func(seq uint64, t access.Trace)
+	packer access.TracePacker // of run alone
 
 	mu      sync.Mutex // guards the rest
 	queue   []entry
@@ -123,6 +122,7 @@ func (r *recorder) run(ctx context.Context) {
 		events := make([]access.Event, len(batch))
 		for i, e := range batch {
 			events[i] = e.Event
+			events[i].Why = r.packer.Pack(e.trace)
 		}
 		done, err := r.store.Record(ctx, events...)
 		if err == nil {
@@ -144,9 +144,6 @@ func (r *recorder) committed(batch []entry, done []access.Event) {
 	r.queue = append(r.queue[:0], r.queue[len(batch):]...)
 	r.mu.Unlock()
 	for i, e := range done {
-		if i < len(batch) && len(batch[i].trace.Steps) > 0 && r.traced != nil {
-			r.traced(e.Seq, batch[i].trace)
-		}
 		if i < len(batch) && batch[i].done != nil {
 			close(batch[i].done)
 		}

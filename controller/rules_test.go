@@ -331,9 +331,9 @@ func TestExplain(t *testing.T) {
 		b.obs.take()
 		b.badge(b.front, cardA)
 		b.types("a real badge", access.GrantedCard)
-		seq := uint64(len(b.store.events))
-		if trace, ok := b.c.TraceOf(seq); !ok || trace.Answer().Rule != "grant" {
-			t.Errorf("trace of event %d: %v", seq, trace)
+		e := b.store.events[len(b.store.events)-1]
+		if trace, ok := access.UnpackTrace(e.Why); !ok || trace.Answer().Rule != "grant" {
+			t.Errorf("trace of %+v: %v", e, trace)
 		}
 	})
 }

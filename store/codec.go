@@ -29,16 +29,21 @@ const (
 )
 
 // The first byte of every record is its version. A row of the status outbox that
-// belongs to a snapshot is of the second; programs of before can't read it.
+// belongs to a snapshot is of the second, and so is an event with how its decision
+// came about; programs of before can't read these.
 const (
-	recordVersion   = 1
-	snapshotVersion = 2
+	recordVersion    = 1
+	snapshotVersion  = 2
+	explainedVersion = 2
 )
 
 // newest is the newest version of a tag's records.
 func newest(tag byte) byte {
-	if tag == tagStatus {
+	switch tag {
+	case tagStatus:
 		return snapshotVersion
+	case tagEvent:
+		return explainedVersion
 	}
 	return recordVersion
 }

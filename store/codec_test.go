@@ -92,7 +92,7 @@ var records = map[string]record{
 			Seq: 9, BootID: genID(t), At: genTime(t), Mono: time.Duration(rapid.Int64().Draw(t, "mono")), Clock: access.ClockHoldover,
 			Type: access.EventType(rapid.Uint16().Draw(t, "type")), Reason: access.Reason(genText(t, maxText)), Door: genText(t, maxText),
 			Point: genText(t, maxText), Key: genID(t), KeyType: access.Type(genText(t, maxText)), Credential: genText(t, maxText),
-			Person: genID(t), Detail: genText(t, maxDetail),
+			Person: genID(t), Detail: genText(t, maxDetail), Why: genText(t, access.MaxWhy),
 		}
 		return e, encodeEvent(e)
 	}, func(b []byte) (any, error) { return decodeEvent(9, b) }},
@@ -156,6 +156,7 @@ func FuzzDecode(f *testing.F) {
 		encodeStatus(access.StatusRow{Results: []access.Result{{Revision: 1}}}),
 		encodeLockout(access.Lockout{Failures: 1}),
 		encodeEvent(access.Event{Type: access.Granted}),
+		encodeEvent(access.Event{Type: access.Granted, Why: "because"}),
 		(&keysState{}).encode(),
 		(&journalState{}).encode(),
 	} {

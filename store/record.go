@@ -293,12 +293,17 @@ func encodeEvent(e access.Event) []byte {
 	for _, s := range []string{string(e.Reason), e.Door, e.Point, string(e.KeyType), e.Credential} {
 		b = appendString(b, clip(s, maxText))
 	}
-	return appendString(b, clip(e.Detail, maxDetail))
+	b = appendString(b, clip(e.Detail, maxDetail))
+	if e.Why != "" && len(e.Why) <= access.MaxWhy {
+		b[0] = explainedVersion
+		b = appendString(b, e.Why)
+	}
+	return b
 }
 
 func decodeEvent(seq uint64, payload []byte) (access.Event, error) {
 	d := decoder{b: payload}
-	d.u8()
+	version := d.u8()
 	e := access.Event{Seq: seq, BootID: d.id(), At: d.time(), Mono: time.Duration(d.varint()), Clock: access.ClockState(d.u8())}
 	if b := d.bytes(2); b != nil {
 		e.Type = access.EventType(binary.BigEndian.Uint16(b))
@@ -312,6 +317,9 @@ func decodeEvent(seq uint64, payload []byte) (access.Event, error) {
 	}
 	e.Reason, e.Door, e.Point = access.Reason(d.str(maxText)), d.str(maxText), d.str(maxText)
 	e.KeyType, e.Credential, e.Detail = access.Type(d.str(maxText)), d.str(maxText), d.str(maxDetail)
+	if version == explainedVersion {
+		e.Why = d.str(access.MaxWhy)
+	}
 	return e, d.done("event")
 }
 

@@ -72,14 +72,12 @@ func (b *backend) Trace(ctx context.Context, seq uint64) (api.Trace, error) {
 	}
 	out := api.Trace{Seq: seq}
 	e := ev[0]
-	t, ok := b.p.ctl.TraceOf(b.p.hub.journal.stored(seq))
+	t, ok := access.UnpackTrace(e.Why)
 	switch decided := decision(e); {
 	case !decided:
 		out.Why = "no decision is behind this entry"
-	case e.BootID != b.p.boot:
-		out.Why = "how it came about is not kept over a start, and it is from before this one"
 	case !ok:
-		out.Why = "how it came about is not kept: it is too long ago, or no rule was come to"
+		out.Why = "how it came about is not kept: no rule was come to, or an older program wrote it"
 	default:
 		out.Steps = stepsOf(t)
 	}
