@@ -53,40 +53,56 @@ func (g *generator) learn(s node, v any) {
 	}
 }
 
+// evenly draws a number below n. What rapid draws itself is mostly small, which
+// here would be few operations, and strangers as callers of half of them.
+func evenly(rt *rapid.T, n int, label string) int {
+	v := 0
+	for _, bit := range rapid.SliceOfN(rapid.Bool(), 12, 12).Draw(rt, label) {
+		if v *= 2; bit {
+			v++
+		}
+	}
+	return v * n >> 12
+}
+
 func chance(rt *rapid.T, percent int, label string) bool {
-	return rapid.IntRange(1, 100).Draw(rt, label) <= percent
+	return evenly(rt, 100, label) >= 100-percent
+}
+
+func pick[T any](rt *rapid.T, list []T, label string) T {
+	return list[evenly(rt, len(list), label)]
 }
 
 // value draws one of a schema.
 func (g *generator) value(rt *rapid.T, s node) any {
 	if known := g.seen[s.refName()]; s.refName() != "" && len(known) > 0 && chance(rt, 85, "known") {
-		return rapid.SampledFrom(known).Draw(rt, s.refName())
+		return pick(rt, known, s.refName())
 	}
 	s = pageWriter{g.doc}.deref(s)
 	if c, ok := s["const"]; ok {
 		return c
 	}
 	if l := s.list("enum"); l != nil {
-		return rapid.SampledFrom(l).Draw(rt, "enum")
+		return pick(rt, l, "enum")
 	}
 	for _, key := range []string{"anyOf", "oneOf"} {
 		l := s.list(key)
 		switch {
 		case l == nil:
 		case s.object("properties") == nil:
-			return g.value(rt, nodeOf(rapid.SampledFrom(l).Draw(rt, key)))
+			return g.value(rt, nodeOf(pick(rt, l, key)))
 		default:
-			s = merged(s, nodeOf(rapid.SampledFrom(l).Draw(rt, key)))
+			s = merged(s, nodeOf(pick(rt, l, key)))
 		}
 	}
 	if l := s.list("examples"); l != nil && chance(rt, 50, "example") {
-		return rapid.SampledFrom(l).Draw(rt, "example of")
+		return pick(rt, l, "example of")
 	}
 	types := typesOf(s)
 	if len(types) == 0 {
-		return rapid.SampledFrom([]any{nil, true, json.Number("1"), "text", []any{}, map[string]any{}}).Draw(rt, "anything")
+		return pick(rt, []any{nil, true, json.Number("1"), "text", []any{}, map[string]any{}}, "anything")
 	}
-	switch kind := rapid.SampledFrom(types).Draw(rt, "type"); kind {
+	switch kind := pick(rt, types, "type"); kind {
 	case "string":
 		return g.text(rt, s)
 	case "integer":
@@ -136,9 +152,9 @@ func (g *generator) text(rt *rapid.T, s node) string {
 		return fmt.Sprintf("%x-%x-%x-%x-%x", b[0:4], b[4:6], b[6:8], b[8:10], b[10:16])
 	case "date-time":
 		at := g.now.Add(time.Duration(rapid.Int64Range(-1000, 10_000).Draw(rt, "hours")) * time.Hour)
-		return rapid.SampledFrom([]string{
+		return pick(rt, []string{
 			at.Format(time.RFC3339), at.Format(time.RFC3339Nano), at.In(time.FixedZone("", 19800)).Format(time.RFC3339), at.Format("2006-01-02T15:04:05.123456789Z07:00"),
-		}).Draw(rt, "time")
+		}, "time")
 	}
 	least, most := int(bound(s, "minLength", 0)), int(bound(s, "maxLength", 1<<20))
 	if p := s.text("pattern"); p != "" {
@@ -147,7 +163,10 @@ func (g *generator) text(rt *rapid.T, s node) string {
 			return n >= least && n <= most
 		}).Draw(rt, "text")
 	}
-	return rapid.StringN(least, min(most, least+20), -1).Draw(rt, "text")
+	if rapid.Bool().Draw(rt, "odd") {
+		return rapid.StringN(least, min(most, least+20), -1).Draw(rt, "text")
+	}
+	return rapid.StringMatching(fmt.Sprintf("[a-z]{%d,%d}", max(1, least), min(most, least+10))).Draw(rt, "text")
 }
 
 // mark is in texts that are wrong where a secret would be; it may be in no
@@ -157,25 +176,25 @@ const mark = "84620461357"
 // spoil makes one value somewhere in a body another one, which may be wrong.
 func spoil(rt *rapid.T, v any) any {
 	bad := func() any {
-		return rapid.SampledFrom([]any{
+		return pick(rt, []any{
 			nil, true, json.Number("-1"), json.Number("0.5"), json.Number("1e400"), json.Number("99999999999999999999"), json.Number("2147483648"),
 			"", " ", "\x00", "a\u202eb", "\U0001f511", strings.Repeat("x", 2000), mark, "null", "' OR 1=1 --", "{{.}}", "../../etc/passwd",
 			"00000000-0000-0000-0000-000000000000", "0000-00-00T00:00:00Z", "2026-03-01T12:00:00,5Z", "2026-03-01T1:00:00Z", "2026-03-01T12:00:00+25:00", "2016-12-31T23:59:60Z",
 			[]any{}, []any{nil}, map[string]any{}, map[string]any{"a": nil}, slices.Repeat([]any{"x"}, 300),
-		}).Draw(rt, "bad")
+		}, "bad")
 	}
 	switch v := v.(type) {
 	case map[string]any:
 		names := slices.Sorted(maps.Keys(v))
-		switch way := rapid.IntRange(0, 9).Draw(rt, "way"); {
+		switch way := evenly(rt, 10, "way"); {
 		case way == 0:
 			return bad()
 		case way == 1:
-			v[rapid.SampledFrom([]string{"unknown", "ID", "__proto__", "", "\u017ftate", "pin "}).Draw(rt, "member")] = bad()
+			v[pick(rt, []string{"unknown", "ID", "__proto__", "", "\u017ftate", "pin "}, "member")] = bad()
 		case way == 2 && len(names) > 0:
-			delete(v, rapid.SampledFrom(names).Draw(rt, "member"))
+			delete(v, pick(rt, names, "member"))
 		case len(names) > 0:
-			name := rapid.SampledFrom(names).Draw(rt, "member")
+			name := pick(rt, names, "member")
 			v[name] = spoil(rt, v[name])
 		}
 		return v
@@ -191,7 +210,7 @@ func spoil(rt *rapid.T, v any) any {
 
 // garble makes a body another text, which may be no JSON.
 func garble(rt *rapid.T, body string) string {
-	switch rapid.IntRange(0, 7).Draw(rt, "garble") {
+	switch evenly(rt, 8, "garble") {
 	case 0:
 		return body + "}"
 	case 1:
@@ -213,10 +232,10 @@ func garble(rt *rapid.T, body string) string {
 // place draws what stands for a parameter in a path.
 func (g *generator) place(rt *rapid.T, p parameter, wild bool) string {
 	if wild && rapid.Bool().Draw(rt, "wild") {
-		return rapid.SampledFrom([]string{
+		return pick(rt, []string{
 			".", "..", "%2e%2e", "a/b", "a%2Fb", "\x00", "\xff", "*", "me", strings.Repeat("x", 300), "\U0001f511", "' OR 1=1 --", " ", "",
 			"00000000-0000-0000-0000-000000000000", "exclusions", "a;b", "{id}",
-		}).Draw(rt, "place")
+		}, "place")
 	}
 	return fmt.Sprint(g.value(rt, p.source))
 }
@@ -238,11 +257,11 @@ func (g *generator) query(rt *rapid.T, o *operation, wild bool) string {
 		return q.Encode()
 	}
 	names := append(slices.Sorted(maps.Keys(q)), "unknown", "limit", "offset", "")
-	name := rapid.SampledFrom(names).Draw(rt, "parameter")
+	name := pick(rt, names, "parameter")
 	text := rapid.SampledFrom([]string{
 		"", "0", "-1", "1.0", "1e3", "99999999999999999999", "true", "\x00", "\xff", "' OR 1=1 --", "me", strings.Repeat("(", 2000), "created,", "\U0001f511",
 	}).Draw(rt, "value")
-	switch rapid.IntRange(0, 3).Draw(rt, "how") {
+	switch evenly(rt, 4, "how") {
 	case 0:
 		q.Add(name, text)
 	case 1:
@@ -259,7 +278,7 @@ func (g *generator) filter(rt *rapid.T) string {
 	}
 	var terms []string
 	for range rapid.IntRange(1, 3).Draw(rt, "terms") {
-		switch op := rapid.SampledFrom([]string{"eq", "ne", "lt", "le", "gt", "ge", "sw", "in", "isnull", "xx"}).Draw(rt, "operator"); op {
+		switch op := pick(rt, []string{"eq", "ne", "lt", "le", "gt", "ge", "sw", "in", "isnull", "xx"}, "operator"); op {
 		case "isnull":
 			terms = append(terms, "isnull accountActivityItemId")
 		case "in":
@@ -268,5 +287,5 @@ func (g *generator) filter(rt *rapid.T) string {
 			terms = append(terms, "not (accountActivityItemId "+op+" "+quoted()+")")
 		}
 	}
-	return strings.Join(terms, rapid.SampledFrom([]string{" and ", " or "}).Draw(rt, "join"))
+	return strings.Join(terms, pick(rt, []string{" and ", " or "}, "join"))
 }
