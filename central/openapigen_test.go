@@ -173,20 +173,36 @@ func (g *generator) text(rt *rapid.T, s node) string {
 // answer and no log.
 const mark = "84620461357"
 
+// badTimes and badValues are what programs get wrong, or try.
+func badTimes() []any {
+	return []any{
+		"", "yesterday", "2026-03-01", "2026-03-01T12:00:00", "2026-03-01T12:00:00,5Z", "2026-03-01T1:00:00Z", "2026-03-01T12:00:00+25:00", "2026-03-01T12:00:00+24:00",
+		"2026-03-01T12:00:00+0530", "2016-12-31T23:59:60Z", "2026-02-30T12:00:00Z", "0000-00-00T00:00:00Z", "1969-12-31T23:59:59Z", "10000-01-01T00:00:00Z", "2026-03-01t12:00:00z",
+		"2026-03-01 12:00:00Z", "\u0662\u0660\u0662\u0666-03-01T12:00:00Z", json.Number("1772366400"),
+	}
+}
+
+func badValues() []any {
+	return []any{
+		nil, true, json.Number("-1"), json.Number("0.5"), json.Number("1e400"), json.Number("99999999999999999999"), json.Number("2147483648"),
+		"", " ", "\x00", "a\u202eb", "\U0001f511", strings.Repeat("x", 2000), mark, "null", "' OR 1=1 --", "{{.}}", "../../etc/passwd",
+		"00000000-0000-0000-0000-000000000000", []any{}, []any{nil}, map[string]any{}, map[string]any{"a": nil}, slices.Repeat([]any{"x"}, 300),
+	}
+}
+
 // spoil makes one value somewhere in a body another one, which may be wrong.
 func spoil(rt *rapid.T, v any) any {
 	bad := func() any {
-		return pick(rt, []any{
-			nil, true, json.Number("-1"), json.Number("0.5"), json.Number("1e400"), json.Number("99999999999999999999"), json.Number("2147483648"),
-			"", " ", "\x00", "a\u202eb", "\U0001f511", strings.Repeat("x", 2000), mark, "null", "' OR 1=1 --", "{{.}}", "../../etc/passwd",
-			"00000000-0000-0000-0000-000000000000", "0000-00-00T00:00:00Z", "2026-03-01T12:00:00,5Z", "2026-03-01T1:00:00Z", "2026-03-01T12:00:00+25:00", "2016-12-31T23:59:60Z",
-			[]any{}, []any{nil}, map[string]any{}, map[string]any{"a": nil}, slices.Repeat([]any{"x"}, 300),
-		}, "bad")
+		text, _ := v.(string)
+		if _, err := time.Parse(time.RFC3339, text); err == nil && chance(rt, 80, "bad time") {
+			return pick(rt, badTimes(), "bad")
+		}
+		return pick(rt, badValues(), "bad")
 	}
 	switch v := v.(type) {
 	case map[string]any:
 		names := slices.Sorted(maps.Keys(v))
-		switch way := evenly(rt, 10, "way"); {
+		switch way := evenly(rt, 12, "way"); {
 		case way == 0:
 			return bad()
 		case way == 1:
