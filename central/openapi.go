@@ -51,6 +51,6 @@ func (a *API) static(w http.ResponseWriter, r *http.Request, kind string, body [
 	h.Set("ETag", `"`+hex.EncodeToString(sum[:16])+`"`)
 	h.Set("X-Content-Type-Options", "nosniff")
 	r = r.Clone(r.Context())
-	r.Header.Del("Range") // a part of it is of no use to anybody
+	r.Header = http.Header{"If-None-Match": r.Header.Values("If-None-Match")} // a part of it is of no use to anybody
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(body))
 }

@@ -202,7 +202,7 @@ func TestOpenAPIServed(t *testing.T) {
 		if again := k.get(path, "If-None-Match", r.header.Get("ETag")); again.status != http.StatusNotModified || again.body != "" {
 			t.Errorf("%s again: got %d and %d bytes", path, again.status, len(again.body))
 		}
-		if other := k.get(path, "If-None-Match", `"other"`, "Range", "bytes=0-9"); other.status != 200 || other.body != r.body {
+		if other := k.get(path, "If-None-Match", `"other"`, "If-Match", `"other"`, "Range", "bytes=0-9"); other.status != 200 || other.body != r.body {
 			t.Errorf("%s after a change: got %d", path, other.status)
 		}
 		if head := k.call("HEAD", path, ""); head.status != 200 || head.body != "" {
