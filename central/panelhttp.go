@@ -24,6 +24,8 @@ func (a *API) routePanels() {
 	check := a.forUser(sayError, map[string]userHandler{"POST": a.checkPolicy})
 	a.route("/v1/panels/{system_id}/policy", withBody(MaxDocument, policy), http.MethodGet, http.MethodPut)
 	a.route("/v1/panels/{system_id}/policy/check", withBody(MaxDocument, check), http.MethodPost)
+	route("/v1/panels/{system_id}/policy/history", map[string]userHandler{"GET": a.policyHistory})
+	route("/v1/panels/{system_id}/policy/history/{version}", map[string]userHandler{"GET": a.policyAt})
 	route("/v1/panels/{system_id}/modes", map[string]userHandler{"GET": a.getModes})
 	route("/v1/panels/{system_id}/modes/{door}", map[string]userHandler{"PUT": a.putMode})
 	route("/v1/modes", map[string]userHandler{"PUT": a.putSiteMode})

@@ -16,10 +16,14 @@ import (
 )
 
 func newPolicy(o *options) *cobra.Command {
+	var version string
 	get := &cobra.Command{
-		Use: "get SYSTEM_ID", Short: "Print the newest policy that was applied for a panel, and what the panel says of it",
+		Use: "get SYSTEM_ID", Short: "Print the newest policy that was applied for a panel, and what the panel says of it, or an older version",
 		Args: exactArgs("SYSTEM_ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if version != "" {
+				return o.olderPolicy(cmd, args[0], version)
+			}
 			return o.open(cmd.Context(), func(s *central.Store) error {
 				p, err := s.Policy(cmd.Context(), args[0])
 				if err != nil {
@@ -29,6 +33,7 @@ func newPolicy(o *options) *cobra.Command {
 			})
 		},
 	}
+	get.Flags().StringVar(&version, "version", "", "an older `version`, as policy history lists it")
 	apply := &cobra.Command{
 		Use: "apply SYSTEM_ID [FILE]", Short: "Make a JSON document a panel's policy (from FILE, or what comes in)",
 		Args: rangeArgs(1, 2, "SYSTEM_ID", "FILE"),
@@ -74,7 +79,43 @@ func newPolicy(o *options) *cobra.Command {
 			})
 		},
 	}
-	return group("policy", "Policies of panels", get, check, apply)
+	return group("policy", "Policies of panels", get, check, apply, newPolicyHistory(o))
+}
+
+func newPolicyHistory(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use: "history SYSTEM_ID", Short: "List the versions of a panel's policy that are kept, the newest first; audit says whose they are",
+		Args: exactArgs("SYSTEM_ID"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return o.open(cmd.Context(), func(s *central.Store) error {
+				versions, err := s.PolicyHistory(cmd.Context(), args[0])
+				if err != nil {
+					return err
+				}
+				return o.print(cmd.OutOrStdout(), orEmpty(versions), func(w io.Writer) {
+					fmt.Fprintln(w, "VERSION\tAPPLIED")
+					for _, v := range versions {
+						fmt.Fprintf(w, "%s\t%s\n", versionOf(v.Version), when(v.Created))
+					}
+				})
+			})
+		},
+	}
+}
+
+// olderPolicy prints one version, so that it can be applied again.
+func (o *options) olderPolicy(cmd *cobra.Command, system, text string) error {
+	v, err := central.ParseVersion(text, "/")
+	if err != nil {
+		return usageError{fmt.Errorf("--version: %w", err)}
+	}
+	return o.open(cmd.Context(), func(s *central.Store) error {
+		p, err := s.PolicyAt(cmd.Context(), system, v)
+		if err != nil {
+			return err
+		}
+		return o.print(cmd.OutOrStdout(), p, func(w io.Writer) { printPolicyText(w, p.Policy) })
+	})
 }
 
 // printPolicy prints the document alone to stdout, so that it can be changed and
@@ -92,11 +133,12 @@ func printPolicy(cmd *cobra.Command, w io.Writer, p central.PolicyInfo) {
 			fmt.Fprintf(e, "  %s: %s\n", f.Path, f.Message)
 		}
 	}
-	if p.Policy == nil {
-		return
-	}
+	printPolicyText(w, p.Policy)
+}
+
+func printPolicyText(w io.Writer, policy json.RawMessage) {
 	var b bytes.Buffer
-	if json.Indent(&b, p.Policy, "", "  ") == nil {
+	if policy != nil && json.Indent(&b, policy, "", "  ") == nil {
 		fmt.Fprintln(w, b.String())
 	}
 }

@@ -70,6 +70,11 @@ func TestAdministration(t *testing.T) {
 		{"policy apply abc123-001", 1, `^$`, `policy: `}, // nothing comes in
 		{"policy get abc123-001", 0, `"access_levels": \[\]`, `newest \d+/2, in force on the panel none`},
 		{"policy get abc123-001 --json", 0, `^\{"epoch":\d+,"revision":2,.*"policy":\{"access_levels":\[\]\}\}\n$`, `^$`},
+		{"policy history abc123-001", 0, `^VERSION +APPLIED\n\d+/2 +20\d\d-.*\n\d+/1 +20\d\d-.*\n$`, `^$`},
+		{"policy history abc123-001 --json", 0, `^\{"epoch":\d+,"revision":2,"created_at":"20[^}]*\}\n\{[^\n]*\n$`, `^$`},
+		{"policy history nobody", 1, `^$`, `not found`},
+		{"policy get abc123-001 --version 1/1", 1, `^$`, `version 1/1 of the policy .*not found`},
+		{"policy get abc123-001 --version 1-1", 2, `^$`, `--version`},
 		{"modes get abc123-001", 0, `^DOOR +MODE +UNTIL\n$`, `newest none`},
 		{"modes set abc123-001 * LockedDown --until 2h", 0, `^\d+/1\n$`, `^$`},
 		{"modes set abc123-001 front Blocked --json", 0, `"revision":2`, `^$`},
