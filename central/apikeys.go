@@ -58,11 +58,9 @@ func (s *Store) CreateAPIKey(ctx context.Context, spec APIKeySpec) (APIKey, erro
 			return APIKey{}, err
 		}
 	}
-	random := make([]byte, 32)
-	_, _ = rand.Read(random)
 	k := APIKey{
 		ID: uuid.NewString(), Integration: spec.Integration, Systems: spec.Systems, Expires: spec.Expires.UTC(),
-		Created: s.now().UTC(), Secret: apiKeyPrefix + base64.RawURLEncoding.EncodeToString(random),
+		Created: s.now().UTC(), Secret: newAPISecret(),
 	}
 	if !k.Expires.IsZero() && !k.Expires.After(k.Created) {
 		return APIKey{}, errors.New("the key would expire before it is made")
@@ -130,6 +128,78 @@ func (s *Store) RevokeAPIKey(ctx context.Context, id string) error {
 		}
 		return fmt.Errorf("API key %.64q that is not revoked yet: %w", id, ErrNotFound)
 	})
+}
+
+// RotateSpec is how an API key is replaced.
+type RotateSpec struct {
+	ID      string        // of the key that is replaced
+	Overlap time.Duration // how long that one goes on; 0 ends it at once
+	Expires time.Time     // of the new one; zero: as long as the old one had, or never
+}
+
+// RotateAPIKey makes an API key in place of another, of the same integration and
+// for the same systems, and lets the other end after the overlap, in one step. It
+// gives ErrNotFound for an id that is none, or of a key that has ended already.
+func (s *Store) RotateAPIKey(ctx context.Context, spec RotateSpec) (APIKey, error) {
+	var k APIKey
+	if spec.Overlap < 0 {
+		return k, errors.New("the overlap is negative")
+	}
+	err := s.update(ctx, func(t *tx) error {
+		const query = `SELECT k.integration_id, i.name, k.all_systems, k.systems, k.created_at, k.expires_at
+			FROM api_keys k JOIN integrations i ON i.id = k.integration_id
+			WHERE k.id = $1 AND k.revoked_at = 0 AND (k.expires_at = 0 OR k.expires_at > $2)`
+		var integration, systems string
+		var everything bool
+		var created, expires int64
+		err := t.QueryRowContext(ctx, query, spec.ID, t.now.UnixMicro()).Scan(&integration, &k.Integration, &everything, &systems, &created, &expires)
+		if errors.Is(err, sql.ErrNoRows) {
+			return fmt.Errorf("API key %.64q that has not ended yet: %w", spec.ID, ErrNotFound)
+		}
+		if err != nil {
+			return err
+		}
+		if !everything {
+			if err := json.Unmarshal([]byte(systems), &k.Systems); err != nil {
+				return fmt.Errorf("read scope of API key: %w", err)
+			}
+		}
+		k.ID, k.Created, k.Secret, k.Expires = uuid.NewString(), t.now.UTC().Truncate(time.Microsecond), newAPISecret(), spec.Expires.UTC()
+		if spec.Expires.IsZero() {
+			k.Expires = time.Time{}
+			if expires != 0 {
+				k.Expires = k.Created.Add(time.Duration(expires-created) * time.Microsecond)
+			}
+		}
+		if !k.Expires.IsZero() && !k.Expires.After(k.Created) {
+			return errors.New("the key would expire before it is made")
+		}
+		const insert = `INSERT INTO api_keys (id, integration_id, hash, all_systems, systems, created_at, expires_at, revoked_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, 0)`
+		if err := t.exec(ctx, insert, k.ID, integration, hashAPIKey(k.Secret), everything, systems, k.Created.UnixMicro(), micros0(k.Expires)); err != nil {
+			return err
+		}
+		detail(ctx, "API key %s in place of %s", k.ID, spec.ID)
+		if spec.Overlap == 0 {
+			return t.exec(ctx, "UPDATE api_keys SET revoked_at = $1 WHERE id = $2", t.now.UnixMicro(), spec.ID)
+		}
+		end := t.now.Add(spec.Overlap).UnixMicro()
+		if expires != 0 {
+			end = min(end, expires)
+		}
+		return t.exec(ctx, "UPDATE api_keys SET expires_at = $1 WHERE id = $2", end, spec.ID)
+	})
+	if err != nil {
+		return APIKey{}, fmt.Errorf("rotate API key: %w", err)
+	}
+	return k, nil
+}
+
+// newAPISecret is a new API key.
+func newAPISecret() string {
+	random := make([]byte, 32)
+	_, _ = rand.Read(random) // never fails
+	return apiKeyPrefix + base64.RawURLEncoding.EncodeToString(random)
 }
 
 // caller is who sent a request, as far as its API key says.

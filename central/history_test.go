@@ -17,7 +17,9 @@ func TestPolicyHistory(t *testing.T) {
 		if r := s.want(200, s.op, "GET", path, "", &got); len(got.Versions) != 0 || !strings.Contains(r.body, `"versions":[]`) {
 			t.Errorf("before the first: got %s", r.body)
 		}
-		text := func(n int) string { return fmt.Sprintf(`{"access_levels":[{"id":"%08x-0000-4000-8000-000000000000","name":"n"}]}`, n) }
+		text := func(n int) string {
+			return fmt.Sprintf(`{"access_levels":[{"id":"%08x-0000-4000-8000-000000000000","name":"n"}]}`, n)
+		}
 		for n := range 3 {
 			s.want(200, s.op, "PUT", "/v1/panels/p1/policy", text(n), nil)
 			s.clock.pass(time.Hour)

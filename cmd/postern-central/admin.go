@@ -54,7 +54,7 @@ func (o *options) print(w io.Writer, v any, table func(io.Writer)) error {
 }
 
 func newKeys(o *options) *cobra.Command {
-	return group("keys", "API keys of integrations, and their access keys", newKeysCreate(o), newKeysList(o), newKeysRevoke(o), newKeysReplace(o), newKeysAdopt(o))
+	return group("keys", "API keys of integrations, and their access keys", newKeysCreate(o), newKeysList(o), newKeysRotate(o), newKeysRevoke(o), newKeysReplace(o), newKeysAdopt(o))
 }
 
 func newKeysCreate(o *options) *cobra.Command {
@@ -148,6 +148,34 @@ func newKeysRevoke(o *options) *cobra.Command {
 	return &cobra.Command{Use: "revoke ID", Short: "Make an API key useless", Args: exactArgs("ID"), RunE: func(cmd *cobra.Command, args []string) error {
 		return o.open(cmd.Context(), func(s *central.Store) error { return s.RevokeAPIKey(cmd.Context(), args[0]) })
 	}}
+}
+
+func newKeysRotate(o *options) *cobra.Command {
+	var spec central.RotateSpec
+	var expires string
+	cmd := &cobra.Command{
+		Use: "rotate ID", Short: "Make an API key in place of another, print it, this once, and let the other end after a while",
+		Args: exactArgs("ID"),
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			spec.ID = args[0]
+			if spec.Overlap < 0 {
+				return usageError{errors.New("--overlap: a duration such as 24h is needed, or 0")}
+			}
+			if spec.Expires, err = parseUntil("--expires", expires, time.Now()); err != nil {
+				return usageError{err}
+			}
+			return o.open(cmd.Context(), func(s *central.Store) error {
+				k, err := s.RotateAPIKey(cmd.Context(), spec)
+				if err != nil {
+					return err
+				}
+				return o.print(cmd.OutOrStdout(), k, func(w io.Writer) { fmt.Fprintln(w, k.Secret) })
+			})
+		},
+	}
+	cmd.Flags().DurationVar(&spec.Overlap, "overlap", 24*time.Hour, "how long the other goes on, 0 for not at all")
+	cmd.Flags().StringVar(&expires, "expires", "", "`when` the new one ends: a time such as 2030-01-01T00:00:00Z, or a duration such as 2160h (default as long as the other had)")
+	return cmd
 }
 
 // orEmpty makes JSON of nothing an empty array.

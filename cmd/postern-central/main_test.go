@@ -215,6 +215,37 @@ func TestServe(t *testing.T) {
 	}
 }
 
+// TestRotate: the new key is printed, and only it is left.
+func TestRotate(t *testing.T) {
+	dir := t.TempDir()
+	at := func(args ...string) (int, string, string) {
+		return call(t, append([]string{"--database", filepath.Join(dir, "c.db"), "--secret-key-file", filepath.Join(dir, "key")}, args...)...)
+	}
+	at("keys", "create", "--integration", "x")
+	_, list, _ := at("keys", "list")
+	id := strings.Fields(strings.Split(list, "\n")[1])[0]
+	for _, c := range []struct {
+		args string
+		code int
+		out  string // regular expression
+	}{
+		{"keys rotate", 2, `^$`},
+		{"keys rotate nobody", 1, `^$`},
+		{"keys rotate " + id + " --overlap -1h", 2, `^$`},
+		{"keys rotate " + id + " --expires yesterday", 2, `^$`},
+		{"keys rotate " + id + " --overlap 0", 0, `^postern_\S{43}\n$`},
+		{"keys rotate " + id, 1, `^$`}, // it has ended
+	} {
+		code, out, errs := at(strings.Fields(c.args)...)
+		if code != c.code || !regexp.MustCompile(c.out).MatchString(out) || (code != 0) != (errs != "") {
+			t.Errorf("%s: got %d %q %q, want %d", c.args, code, out, errs, c.code)
+		}
+	}
+	if _, trail, _ := at("audit"); !strings.Contains(trail, "in place of "+id) {
+		t.Errorf("the trail says %s", trail)
+	}
+}
+
 // TestFreshMachine: where the folders are not there yet every command says which
 // one and what to do, and leaves nothing behind.
 func TestFreshMachine(t *testing.T) {
