@@ -283,12 +283,12 @@ func readImport(in io.Reader, levels map[string][]string) ([]importLine, []Impor
 	var out []importLine
 	var faults []ImportFault
 	seen := map[string]int{}
-	for {
+	for n := 0; ; n++ {
 		record, err := r.Read()
 		if errors.Is(err, io.EOF) {
 			return out, faults, nil
 		}
-		if len(out)+len(faults) >= MaxImport {
+		if n >= MaxImport {
 			return nil, nil, fmt.Errorf("more than %d lines: divide the file", MaxImport)
 		}
 		line, _ := r.FieldPos(0)
@@ -302,15 +302,19 @@ func readImport(in io.Reader, levels map[string][]string) ([]importLine, []Impor
 		case err != nil:
 			return nil, nil, fmt.Errorf("read: %w", err)
 		}
-		l, err := readImportLine(columns, record, levels)
+		l, wrong := readImportLine(columns, record, levels)
 		l.number = line
-		if err == nil {
-			err = twice(seen, l)
+		if !l.change.ident.IsZero() {
+			if err := twice(seen, l); err != nil {
+				wrong = append(wrong, err)
+			}
 		}
-		if err := importFault(&faults, line, err); err != nil {
-			return nil, nil, err
+		for _, err := range wrong {
+			if err := importFault(&faults, line, err); err != nil {
+				return nil, nil, err
+			}
 		}
-		if err == nil {
+		if len(wrong) == 0 {
 			out = append(out, l)
 		}
 	}
@@ -328,8 +332,9 @@ func twice(seen map[string]int, l importLine) error {
 	return nil
 }
 
-// readImportLine reads one line as the access keys API reads a request.
-func readImportLine(columns, record []string, levels map[string][]string) (l importLine, err error) {
+// readImportLine reads one line as the access keys API reads a request, and gives
+// everything that is wrong with it.
+func readImportLine(columns, record []string, levels map[string][]string) (l importLine, wrong []error) {
 	var r addRequest
 	var k keySpec
 	text := func(v string) optional[string] { return optional[string]{Set: true, Null: v == "", Value: v} }
@@ -358,20 +363,46 @@ func readImportLine(columns, record []string, levels map[string][]string) (l imp
 		case "person":
 			l.person = v
 		case "access_levels":
+			var err error
 			if r.Levels, err = importLevels(v, levels); err != nil {
-				return l, err
+				wrong, r.Levels = append(wrong, err), optional[[]string]{}
 			}
 		}
 	}
-	if !k.Identification.Has() {
-		return l, noIdentification() // also of a code: the file given again would make another one
+	// Each part of the request by itself, so that one fault does not hide another.
+	// An identification is needed of a code, too: the file given again would make
+	// another one.
+	key, err := k.parse(false)
+	if err != nil {
+		wrong = append(wrong, err)
+	}
+	for _, part := range []addRequest{{PIN: r.PIN}, {ValidFrom: r.ValidFrom}, {ValidTo: r.ValidTo}, {Levels: r.Levels}, {State: r.State}} {
+		part.ID = optional[string]{Set: true, Value: anyKey} // any: what it is of is not looked at
+		if _, err := part.check(); err != nil {
+			wrong = append(wrong, err)
+		}
+	}
+	for _, part := range []personSpec{{ID: p.ID}, {FirstName: p.FirstName}, {LastName: p.LastName}} {
+		if err := new(change).readNames(part); err != nil {
+			wrong = append(wrong, err)
+		}
+	}
+	if len(wrong) > 0 {
+		l.change.kind, l.change.ident = access.Type(k.Type), key
+		return l, wrong
 	}
 	r.Key = optional[keySpec]{Set: true, Value: k}
-	if l.change, err = r.check(); err != nil {
-		return l, err
+	if l.change, err = r.check(); err == nil {
+		err = l.change.readNames(p)
 	}
-	return l, l.change.readNames(p)
+	if err != nil {
+		wrong = append(wrong, err)
+	}
+	return l, wrong
 }
+
+// anyKey is the id of no key in particular.
+const anyKey = "00000000-0000-4000-8000-000000000001"
 
 func importLevels(text string, levels map[string][]string) (optional[[]string], error) {
 	out := optional[[]string]{Set: true, Value: []string{}}

@@ -86,7 +86,9 @@ func TestImportFaults(t *testing.T) {
 			",code,,,,,,\n" +
 			"EM:70,proximity,,,,,,\n" + // 15
 			"\"EM:11|\nEM:12\",proximity,,,,,,\n" + // 16 and 17
-			"8642975,code,123,,,,,\n"
+			"8642975,code,123,,,,,\n" +
+			"54321,proximity,12345,gone,tomorrow,nowhere,7,\"" + "a very long name that nobody can have, can they?\"\n" + // 19
+			"EM:1,proximity,12,,,,,\n"
 		before := k.dump()
 		for _, dry := range []bool{true, false} {
 			got, err := k.store.Import(t.Context(), strings.NewReader(file), ImportSpec{Integration: "main", DryRun: dry})
@@ -103,6 +105,7 @@ func TestImportFaults(t *testing.T) {
 			want := []string{
 				"3 identification", "4 identification", "5 type", "6 pin", "7 state", "8 valid_from_date", "9 access_levels", "10 access_levels",
 				"11 person_id", "12 first_name", "13 ", "14 identification", "15 identification", "16 identification", "18 pin",
+				"19 access_levels", "19 identification", "19 pin", "19 valid_from_date", "19 state", "19 person_id", "19 first_name", "20 pin", "20 identification",
 			}
 			if d := cmp.Diff(want, at); d != "" {
 				t.Errorf("(-want +got):\n%s", d)
