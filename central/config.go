@@ -33,6 +33,9 @@ type Config struct {
 	// changes. Default none: then nothing is signed, and whoever takes the broker
 	// over opens doors.
 	SigningKeyFile string `toml:"signing_key_file"`
+	// Site names the place whose panels these are. Access requests show it as their
+	// safe; without a name that is null. Default none.
+	Site string `toml:"site"`
 	// LogLevel is debug, info, warn or error. Default info.
 	LogLevel string `toml:"log_level"`
 	// RateLimit is the requests a second of one API key. Default 50.
@@ -153,6 +156,9 @@ func (c Config) Validate() error {
 		} else if c.MetricsListen == c.Listen && !strings.HasSuffix(c.Listen, ":0") {
 			fault("metrics_listen: must be another address than listen")
 		}
+	}
+	if err := checkText(c.Site, maxUserName); c.Site != "" && err != nil {
+		fault("site: %w", err)
 	}
 	if c.RateLimit < 1 || c.RateLimit > 1_000_000 {
 		fault("rate_limit: want 1 to 1000000 requests a second")

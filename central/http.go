@@ -33,6 +33,7 @@ type API struct {
 	maxTime time.Duration
 	pending time.Duration // how long a request for immediate access waits for votes
 	metrics *Metrics      // nil counts nothing
+	site    string        // name of the place whose panels these are, "" for none
 }
 
 // APIOptions are what an API works with.
@@ -43,6 +44,7 @@ type APIOptions struct {
 	Linked    func() bool   // for /healthz; nil says no
 	Pending   time.Duration // how long a request for immediate access waits for its votes; 0 is DefaultPending
 	Metrics   *Metrics      // counts requests; nil for none
+	Site      string        // name of the place whose panels these are; may be empty
 }
 
 // DefaultRateLimit is how many requests a second an API key may send; ten
@@ -70,7 +72,7 @@ func NewAPI(s *Store, o APIOptions) *API {
 	}
 	a := &API{
 		store: s, log: o.Log, limit: newLimiter(o.RateLimit, 10*o.RateLimit), wake: o.Wake, linked: o.Linked,
-		mux: http.NewServeMux(), maxTime: handleTime, pending: o.Pending, metrics: o.Metrics,
+		mux: http.NewServeMux(), maxTime: handleTime, pending: o.Pending, metrics: o.Metrics, site: o.Site,
 	}
 	a.route("/v1/accesskeys/add", a.post(a.add), http.MethodPost)
 	a.route("/v1/accesskeys/remove", a.post(a.remove), http.MethodPost)

@@ -673,3 +673,31 @@ func TestUnauthorizedLimits(t *testing.T) {
 		t.Errorf("an expired token: got %d %s", r.status, r.body)
 	}
 }
+
+// TestRequestSafe: the safe is the site, which has no name unless it was given
+// one; pools there are none.
+func TestRequestSafe(t *testing.T) {
+	s := newStaff(newKit(t))
+	id := s.ask(s.ann, immediateBody(level(1), 1))
+	for _, site := range []string{"", "Head office"} {
+		s.api = NewAPI(s.store, APIOptions{Site: site})
+		for _, path := range []string{requestPath, requestPath + "/" + id} {
+			r := s.want(200, s.ann, "GET", path, "", nil)
+			want := `"safe_id":null,"safe_name":null,"pool_id":null,"pool_name":null,`
+			if site != "" {
+				want = `"safe_id":"Head office","safe_name":"Head office","pool_id":null,"pool_name":null,`
+			}
+			if !strings.Contains(r.body, want) {
+				t.Errorf("%s: got %s, want %s", path, r.body, want)
+			}
+		}
+		if r := s.want(200, s.bea, "POST", requestPath, immediateBody(level(1), 1), nil); strings.Contains(r.body, `"safe_id":null`) != (site == "") {
+			t.Errorf("made: got %s", r.body)
+		}
+	}
+	c := DefaultConfig()
+	c.Site = "a\nb"
+	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "site:") {
+		t.Errorf("a site in two lines: got %v", err)
+	}
+}

@@ -74,6 +74,7 @@ func (a *API) listRequests(ctx context.Context, u *actor, _ http.ResponseWriter,
 		if err != nil {
 			return err
 		}
+		s.site = a.site
 		for _, r := range list {
 			out = append(out, s.model(r))
 		}
@@ -107,6 +108,7 @@ func (a *API) getRequest(ctx context.Context, u *actor, _ http.ResponseWriter, r
 		if err != nil {
 			return err
 		}
+		s.site = a.site
 		out = s.model(r)
 		return nil
 	})
@@ -219,6 +221,7 @@ func (a *API) createRequest(ctx context.Context, u *actor, _ http.ResponseWriter
 		if err != nil {
 			return err
 		}
+		s.site = a.site
 		made = s.model(r)
 		about(ctx, "access request "+r.id)
 		detail(ctx, "for access level %s", r.level)

@@ -13,6 +13,7 @@ import (
 // time. They are read once for a whole list.
 type surroundings struct {
 	now    time.Time
+	site   string
 	users  map[string]User // removed ones too
 	panels map[string]wire.Panel
 	owners map[access.ID][]string // system ids
@@ -77,7 +78,8 @@ func (t *tx) meet(ctx context.Context, users map[string]User, ids []string) erro
 }
 
 // requestModel is a request in the access requests API. What Postern has nothing
-// to say about is null.
+// to say about is null: there are no pools, and the safe, which is the site, has
+// no name unless central was given one, which is its id as well.
 type requestModel struct {
 	ID                string          `json:"id"`
 	Activated         bool            `json:"activated"`
@@ -153,7 +155,7 @@ func (s *surroundings) model(r *accessRequest) requestModel {
 		ID: r.id, Activated: r.activated(s.now), StartsAt: dateOf(r.starts), ExpiresAt: dateOf(r.expires), Reason: r.reason,
 		RequiredVotes: r.required, Status: r.status(s.now), Type: r.kind, AccountID: r.level, AccountName: r.levelName,
 		Protocol: string(access.Code), Listeners: []listenerModel{}, ListenerIDs: []string{}, ListenerNames: []string{},
-		UserID: u.ID, UserDomain: textOrNull(u.Domain), UserName: u.Name, Votes: []voteModel{},
+		SafeID: textOrNull(s.site), SafeName: textOrNull(s.site), UserID: u.ID, UserDomain: textOrNull(u.Domain), UserName: u.Name, Votes: []voteModel{},
 		CreatedAt: rfc3339(r.created), ModifiedAt: rfc3339(r.modified(s.now)),
 	}
 	if u.Card != "" {

@@ -68,7 +68,9 @@ func Serve(ctx context.Context, c Config, log *slog.Logger, ready func(Addresses
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	api := NewAPI(store, APIOptions{Log: log.With("part", "http"), RateLimit: c.RateLimit, Wake: l.Wake, Linked: l.Connected, Pending: c.pending(), Metrics: metrics})
+	api := NewAPI(store, APIOptions{
+		Log: log.With("part", "http"), RateLimit: c.RateLimit, Wake: l.Wake, Linked: l.Connected, Pending: c.pending(), Metrics: metrics, Site: c.Site,
+	})
 
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return l.Run(ctx) })
