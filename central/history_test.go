@@ -46,9 +46,17 @@ func TestPolicyHistory(t *testing.T) {
 			path   string
 			status int
 		}{
-			{s.ann, path, 403}, {s.ann, at, 403}, {s.bob, path, 403}, {human{}, path, 401},
-			{s.op, "/v1/panels/p2/policy/history", 404}, {s.op, strings.Replace(at, "p1", "p2", 1), 404}, {s.op, path + "/1-1", 404},
-			{s.op, path + "/1", 404}, {s.op, path + "/-1-1", 404}, {s.op, path + "/1-99999999999999999999", 404}, {s.op, path + "/x", 404},
+			{s.ann, path, 403},
+			{s.ann, at, 403},
+			{s.bob, path, 403},
+			{human{}, path, 401},
+			{s.op, "/v1/panels/p2/policy/history", 404},
+			{s.op, strings.Replace(at, "p1", "p2", 1), 404},
+			{s.op, path + "/1-1", 404},
+			{s.op, path + "/1", 404},
+			{s.op, path + "/-1-1", 404},
+			{s.op, path + "/1-99999999999999999999", 404},
+			{s.op, path + "/x", 404},
 		} {
 			if r := s.callAs(c.who.token, "GET", c.path, ""); r.status != c.status {
 				t.Errorf("%s: got %d %s, want %d", c.path, r.status, r.body, c.status)
