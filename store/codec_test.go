@@ -178,11 +178,16 @@ func FuzzPages(f *testing.F) {
 	h.record(3)
 	h.stop()
 	f.Add(readFile(f, h.path("journal.db")))
-	f.Fuzz(func(_ *testing.T, b []byte) {
+	f.Fuzz(func(t *testing.T, b []byte) {
 		_ = checkPages(bytes.NewReader(b), int64(len(b)))
-		s := salvaged{events: map[uint64][]byte{}}
-		for ; len(b) >= pageSize; b = b[pageSize:] {
-			s.leaf(b[:pageSize])
+		s := salvaged{most: 10}
+		for i := 0; len(b) >= pageSize; i, b = i+1, b[pageSize:] {
+			s.leaf(uint32(i), b[:pageSize])
+			for _, r := range s.rows {
+				if e, ok := r.element(b[:pageSize]); r.page == uint32(i) && (!ok || goodEvent(e) != r.seq) {
+					t.Errorf("row %+v is not found again", r)
+				}
+			}
 		}
 	})
 }

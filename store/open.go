@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"syscall"
 	"time"
 
@@ -35,7 +33,7 @@ type opening struct {
 type spec struct {
 	name string
 	suit func(*bbolt.Tx) error                         // nil error: it is this panel's
-	fill func(tx *bbolt.Tx, aside string) (int, error) // makes an empty one, from what was put aside
+	fill func(db *bbolt.DB, aside string) (int, error) // makes it of an empty file, from what was put aside
 }
 
 func (op *opening) open(ctx context.Context) error {
@@ -130,8 +128,8 @@ func (op *opening) cannotWrite(f *file, why error) {
 // make creates a file, from what can be saved of the one put aside, and opens it.
 func (op *opening) make(f *file, sp spec, aside string) error {
 	saved := 0
-	err := create(f.path, func(tx *bbolt.Tx) (err error) {
-		saved, err = sp.fill(tx, aside)
+	err := create(f.path, func(db *bbolt.DB) (err error) {
+		saved, err = sp.fill(db, aside)
 		return err
 	})
 	if errors.Is(err, syscall.EROFS) {
@@ -240,7 +238,7 @@ func openDB(path string, readOnly bool) (db *bbolt.DB, err error) {
 
 // create makes a database under another name and renames it when it is whole: a
 // torn creation is a file that bbolt can't open.
-func create(path string, fill func(*bbolt.Tx) error) error {
+func create(path string, fill func(*bbolt.DB) error) error {
 	tmp := path + ".new"
 	if err := os.Remove(tmp); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
@@ -249,7 +247,8 @@ func create(path string, fill func(*bbolt.Tx) error) error {
 	if err != nil {
 		return err
 	}
-	err = db.Update(fill)
+	db.NoSync = true // finishFile syncs it whole
+	err = fill(db)
 	return finishFile(db, tmp, path, err)
 }
 
@@ -352,12 +351,14 @@ func makeBuckets(tx *bbolt.Tx, names ...[]byte) ([]*bbolt.Bucket, error) {
 
 // fillKeys makes an empty keys.db. Nothing is saved from a damaged one: central
 // has it all, and half a set of keys opens doors to those whose removal was lost.
-func (op *opening) fillKeys(tx *bbolt.Tx, aside string) (int, error) {
-	meta, err := op.s.makeKeys(tx, op.s.policy, op.s.matchers)
-	if err != nil || aside == "" || !otherDevice(aside, op.s.secrets.check()) {
-		return 0, err
-	}
-	return 0, meta.Put(metaLost, seal(tagMeta, metaLost, []byte{recordVersion}))
+func (op *opening) fillKeys(db *bbolt.DB, aside string) (int, error) {
+	return 0, db.Update(func(tx *bbolt.Tx) error {
+		meta, err := op.s.makeKeys(tx, op.s.policy, op.s.matchers)
+		if err != nil || aside == "" || !otherDevice(aside, op.s.secrets.check()) {
+			return err
+		}
+		return meta.Put(metaLost, seal(tagMeta, metaLost, []byte{recordVersion}))
+	})
 }
 
 // makeKeys makes the buckets of a keys.db without a key, and its state.
@@ -393,30 +394,37 @@ func otherDevice(path string, check hash16) (other bool) {
 
 // fillJournal makes a journal with the events of a damaged one that can be read,
 // as many as fit.
-func (op *opening) fillJournal(tx *bbolt.Tx, aside string) (int, error) {
-	b, err := makeBuckets(tx, bucketMeta, bucketEvents)
+func (op *opening) fillJournal(db *bbolt.DB, aside string) (int, error) {
+	err := db.Update(func(tx *bbolt.Tx) error {
+		_, err := makeBuckets(tx, bucketMeta, bucketEvents)
+		return err
+	})
 	if err != nil {
 		return 0, err
 	}
-	var saved salvaged
+	var st journalState
 	if aside != "" {
-		// What can't be read is lost; it must not keep the daemon from starting.
-		if saved, err = salvage(aside); err != nil {
-			op.o.Log.Warn("journal not salvaged", "err", err)
-		}
-	}
-	st := journalState{last: saved.last, confirmed: min(saved.confirmed, saved.last)}
-	seqs := slices.Sorted(maps.Keys(saved.events))
-	b[1].FillPercent = 1
-	for _, seq := range seqs[max(0, len(seqs)-op.o.Keep-op.o.Cap):] {
-		if seq > st.confirmed {
-			st.waiting++
-		} else {
-			st.kept++
-		}
-		if err := b[1].Put(seqKey(seq), saved.events[seq]); err != nil {
+		if st, err = op.saveEvents(db, aside); err != nil {
 			return 0, err
 		}
 	}
-	return int(st.waiting + st.kept), writeMeta(b[0], st.encode())
+	return int(st.waiting + st.kept), db.Update(func(tx *bbolt.Tx) error { return writeMeta(tx.Bucket(bucketMeta), st.encode()) })
+}
+
+// saveEvents puts into a new journal what can be read of a damaged one. What
+// can't is lost; it must not keep the daemon from starting.
+func (op *opening) saveEvents(db *bbolt.DB, aside string) (st journalState, err error) {
+	f, err := os.Open(aside)
+	if err != nil {
+		op.o.Log.Warn("journal not salvaged", "err", err)
+		return st, nil
+	}
+	defer f.Close()
+	saved, err := salvage(f, op.o.Keep+op.o.Cap)
+	if err != nil {
+		op.o.Log.Warn("journal not salvaged", "err", err)
+	}
+	st.last, st.confirmed = saved.last, min(saved.confirmed, saved.last)
+	st.kept, st.waiting, err = saved.copyTo(db, f, st.confirmed)
+	return st, err
 }
