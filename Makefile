@@ -11,7 +11,8 @@ ARCHES   := amd64 arm64 armv7 armv6
 FUZZTIME ?= 10s
 
 .PHONY: all run bin test test-broker test-postgres test-noise test-model test-crash test-crash-full test-faults \
-  test-system test-system-full test-deb test-sim test-mutations test-oracle bench bench-pin bench-sync fuzz lint build deb wiring clean $(addprefix build-,$(ARCHES))
+  test-system test-system-full test-deb test-deb-full test-sim test-mutations test-oracle bench bench-pin bench-sync fuzz \
+  lint build deb wiring clean $(addprefix build-,$(ARCHES))
 
 all: bin
 
@@ -79,11 +80,13 @@ bench-sync:
 	$(GO) run ./systemtest/synbench $(BENCH)
 
 # Debian packages; and their life in a Debian root (apt packages lintian,
-# mmdebstrap; as root).
+# mmdebstrap; as root). test-deb-full compiles all of them once more from nothing.
 deb:
 	$(GO) run ./packaging/build -out dist/deb
 test-deb:
 	POSTERN_TEST_DEB=1 $(GO) test -timeout 30m -count=1 -v ./packaging/debtest
+test-deb-full:
+	POSTERN_TEST_DEB=full $(GO) test -timeout 90m -count=1 -v ./packaging/debtest
 
 # Wiring diagrams and pin lists, made from the shipped profiles.
 wiring:

@@ -6,9 +6,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
+
+	"postern/central"
+	"postern/wire"
 )
 
 // need skips a test without the program; with CI=true that is a failure.
@@ -38,6 +42,7 @@ func TestExposure(t *testing.T) {
 		{"posternd.service", "drop-ins/credentials.conf", 1.2},
 		{"posternd.service", "drop-ins/clock.conf", 1.8},
 		{"postern-central.service", "", 1.2},
+		{"postern-central.service", "drop-ins-central/credentials.conf", 1.2},
 	} {
 		path := filepath.Join(t.TempDir(), test.unit)
 		text := readFile(t, test.unit)
@@ -67,37 +72,65 @@ func TestExposure(t *testing.T) {
 // systemd does not know.
 func TestDropIns(t *testing.T) {
 	need(t, "systemd-analyze")
-	all, err := filepath.Glob("drop-ins/*.conf")
-	if err != nil || len(all) == 0 {
-		t.Fatalf("drop-ins: %v, %v", all, err)
-	}
-	for _, path := range all {
-		text := readFile(t, path)
-		if !strings.Contains(text, "#   /etc/systemd/system/posternd.service.d/") {
-			t.Errorf("%s does not say where it goes", path)
+	for folder, unit := range map[string]string{"drop-ins": "posternd.service", "drop-ins-central": "postern-central.service"} {
+		all, err := filepath.Glob(folder + "/*.conf")
+		if err != nil || len(all) == 0 {
+			t.Fatalf("%s: %v, %v", folder, all, err)
 		}
-		if err := verify(t, readFile(t, "posternd.service")+text); err != "" {
-			t.Errorf("%s: %s", path, err)
+		for _, path := range all {
+			text := readFile(t, path)
+			if !strings.Contains(text, "#   /etc/systemd/system/"+unit+".d/") {
+				t.Errorf("%s does not say where it goes", path)
+			}
+			if err := verify(t, unit, text); err != "" {
+				t.Errorf("%s: %s", path, err)
+			}
 		}
-	}
-	if err := verify(t, readFile(t, "posternd.service")+"[Service]\nNoSuchThing=yes\n"); err == "" {
-		t.Error("systemd-analyze verify takes everything")
+		if err := verify(t, unit, "[Service]\nNoSuchThing=yes\n"); err == "" {
+			t.Error("systemd-analyze verify takes everything")
+		}
 	}
 }
 
-// verify returns what systemd says of a unit, apart from the program that is not
-// installed here.
-func verify(t *testing.T, text string) string {
+// TestCentralCredentials: what the drop-in for central names, central takes, from
+// where systemd puts credentials.
+func TestCentralCredentials(t *testing.T) {
+	text := readFile(t, "drop-ins-central/credentials.conf")
+	known := central.EnvironmentVariables()
+	loaded := map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?m)^LoadCredential=([^:]+):/etc/postern/secrets/`).FindAllStringSubmatch(text, -1) {
+		loaded[m[1]] = true
+	}
+	for _, name := range []string{wire.CredentialCA, wire.CredentialCert, wire.CredentialKey, wire.CredentialPassword} {
+		if !loaded[name] {
+			t.Errorf("%s is not loaded", name)
+		}
+		delete(loaded, name)
+	}
+	for _, m := range regexp.MustCompile(`(?m)^Environment=(\w+)=%d/(.*)$`).FindAllStringSubmatch(text, -1) {
+		if !slices.Contains(known, m[1]) || !loaded[m[2]] {
+			t.Errorf("%s is credential %s: central knows the variable: %v, it is loaded: %v", m[1], m[2], slices.Contains(known, m[1]), loaded[m[2]])
+		}
+		delete(loaded, m[2])
+	}
+	for name := range loaded {
+		t.Errorf("nothing takes the credential %s", name)
+	}
+}
+
+// verify returns what systemd says of a unit with more text, apart from the
+// program that is not installed here.
+func verify(t *testing.T, unit, more string) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "posternd.service")
-	text = strings.ReplaceAll(text, "/usr/bin/posternd", "/bin/true")
+	path := filepath.Join(t.TempDir(), unit)
+	text := regexp.MustCompile(`/usr/bin/postern\S+`).ReplaceAllString(readFile(t, unit)+more, "/bin/true")
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	out, _ := exec.Command("systemd-analyze", "verify", "--man=no", path).CombinedOutput()
 	var said []string
 	for line := range strings.Lines(string(out)) {
-		if strings.Contains(line, "posternd.service:") {
+		if strings.Contains(line, unit+":") {
 			said = append(said, strings.TrimSpace(line))
 		}
 	}

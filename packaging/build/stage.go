@@ -18,7 +18,11 @@ import (
 func documents(p string) map[string]string {
 	doc := "usr/share/doc/" + p + "/"
 	if p == "postern-central" {
-		return map[string]string{"firmware-config/mosquitto": "usr/share/postern-central/mosquitto", "docs/brokers.md": doc + "brokers.md"}
+		return map[string]string{
+			"firmware-config/mosquitto": "usr/share/postern-central/mosquitto",
+			"docs/brokers.md":           doc + "brokers.md",
+			"systemd/drop-ins-central":  "usr/share/postern-central/systemd",
+		}
 	}
 	return map[string]string{
 		"firmware-config":         "usr/share/postern/firmware-config",

@@ -64,7 +64,7 @@ func TestFiles(t *testing.T) {
 			build(t, tree, shipped, older, strings.Join(arches, ","), "-compression", "xz")
 		}
 		again := filepath.Join(dir, "again")
-		build(t, ".", again, older, strings.Join(arches, ","), "-compression", "xz", "-package", names, "-cache", filepath.Join(dir, "cache"))
+		build(t, tree, again, older, strings.Join(arches, ","), "-compression", "xz", "-package", names, "-cache", filepath.Join(dir, "cache"))
 		for _, arch := range arches {
 			for name := range strings.SplitSeq(names, ",") {
 				deb := fmt.Sprintf("%s_%s_%s.deb", name, older, arch)

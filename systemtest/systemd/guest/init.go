@@ -69,7 +69,7 @@ func becomeSystemd() error {
 	if err := installPackages(); err != nil {
 		return err
 	}
-	return fmt.Errorf("run /sbin/init: %w", unix.Exec("/sbin/init", []string{"/sbin/init"}, []string{path}))
+	return fmt.Errorf("run /sbin/init: %w", unix.Exec("/sbin/init", []string{"/sbin/init"}, []string{"PATH=" + path}))
 }
 
 func loadModule(path string) error {

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// path is the environment of what runs before systemd.
-const path = "PATH=/usr/sbin:/usr/bin:/sbin:/bin"
+// path is where programs are; the kernel gives init none.
+const path = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 // debs are the packages that the host has put on the disk.
 const debs = "/usr/lib/postern-systemtest/*.deb"
@@ -31,12 +31,15 @@ func installPackages() error {
 	if err != nil || len(files) == 0 {
 		return err
 	}
+	if err := os.Setenv("PATH", path); err != nil {
+		return err
+	}
 	for _, args := range [][]string{
 		append([]string{"dpkg", "--force-confold", "--install"}, files...),
 		{"systemctl", "enable", service},
 	} {
 		cmd := exec.Command(args[0], args[1:]...)
-		cmd.Env = []string{path, "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C.UTF-8", "HOME=/root"}
+		cmd.Env = []string{"PATH=" + path, "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C.UTF-8", "HOME=/root"}
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("%w: %s: %w: %s", errInstall, args[0], err, out)
 		}
