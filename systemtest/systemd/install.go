@@ -3,6 +3,7 @@ package systemd
 import (
 	"context"
 	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -67,7 +68,7 @@ func (g *guest) makeInitrd() error {
 func install(ctx context.Context, tree, image, bin string) error {
 	files, links, err := installed(tree, bin)
 	if err != nil {
-		return err
+		return fmt.Errorf("what to install: %w", err)
 	}
 	return machine.WriteDisk(ctx, image, files, links)
 }
@@ -78,15 +79,23 @@ func installed(tree, bin string) (files map[string]machine.File, links map[strin
 	if err != nil {
 		return nil, nil, err
 	}
+	credentials, err := centralCredentials(filepath.Join(tree, "systemd/drop-ins-central/credentials.conf"))
+	if err != nil {
+		return nil, nil, err
+	}
 	panelPassword, centralPassword := rand.Text(), rand.Text()
+	key := make([]byte, 32)
+	_, _ = rand.Read(key) // never fails
 	secret := func(text string) machine.File { return machine.File{Data: []byte(text + "\n"), Mode: 0o600} }
 	text := func(text string) machine.File { return machine.File{Data: []byte(text)} }
 	files = map[string]machine.File{
-		"/etc/postern/panel.toml":       text(panel),
-		"/etc/postern/central.toml":     text(centralConfig),
-		"/etc/postern/mqtt.password":    secret(panelPassword),
-		"/etc/postern/central.password": secret(centralPassword),
-		"/etc/postern/broker.passwords": secret("demo-002:" + panelPassword + "\ncentral:" + centralPassword),
+		"/etc/postern/panel.toml":                                        text(panel),
+		"/etc/postern/central.toml":                                      text(centralConfig),
+		"/etc/postern/mqtt.password":                                     secret(panelPassword),
+		"/etc/postern/secrets/central-mqtt-password":                     secret(centralPassword),
+		"/etc/postern/secrets/central-secret-key":                        secret(hex.EncodeToString(key)),
+		"/etc/systemd/system/postern-central.service.d/credentials.conf": text(credentials),
+		"/etc/postern/broker.passwords":                                  secret("demo-002:" + panelPassword + "\ncentral:" + centralPassword),
 
 		"/usr/lib/postern-systemtest/guest":                       {Path: filepath.Join(bin, "guest"), Mode: 0o755},
 		"/usr/lib/systemd/system/postern-systemtest-chip.service": text(chipUnit),
@@ -133,13 +142,36 @@ func panelConfig(example string) (string, error) {
 	return strings.Replace(text, broker, `"tcp://127.0.0.1:1883"`, 1) + codes, nil
 }
 
+// centralCredentials is the shipped drop-in less the lines whose files this machine
+// has not.
+func centralCredentials(file string) (string, error) {
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return "", err
+	}
+	kept, members := "", 0
+	for line := range strings.Lines(string(raw)) {
+		if strings.Contains(line, "signing") || strings.Contains(line, ".pem:") {
+			continue
+		}
+		kept += line
+		if strings.Contains(line, "LoadCredential=") && !strings.HasPrefix(line, "#") {
+			members++
+		}
+	}
+	if members != 2 {
+		return "", fmt.Errorf("%s: %d credentials are left, want secret key and password", file, members)
+	}
+	return kept, nil
+}
+
+// centralConfig names neither the key nor the password that come as credentials.
 const centralConfig = `listen = "127.0.0.1:8080"
 database = "/var/lib/postern-central/central.db"
-secret_key_file = "/var/lib/postern-central/secret.key"
+secret_key_file = "/nowhere/secret.key"
 [mqtt]
 broker = "tcp://127.0.0.1:1883"
 username = "central"
-password_file = "/etc/postern/central.password"
 [broker]
 listen = "127.0.0.1:1883"
 password_file = "/etc/postern/broker.passwords"

@@ -15,7 +15,7 @@ import (
 	"postern/access"
 )
 
-// The secrets that are planted; central.password and the others lie in the
+// The secrets that are planted; mqtt.password and the others lie in the
 // image already, see secrets.go. A leading zero keeps the PIN from being met in
 // numbers of another meaning.
 const (

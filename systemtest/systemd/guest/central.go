@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"os/exec"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -23,15 +22,12 @@ const (
 	centralTOM = "/etc/postern/central.toml"
 )
 
-// admin runs a postern-central command as the daemon's own user, so that the
-// database stays readable for it.
+// secretKey is what root alone can read and the server gets as a credential.
+const secretKey = "/etc/postern/secrets/central-secret-key"
+
+// admin runs a postern-central command beside the server, as the drop-in says.
 func admin(args ...string) (string, error) {
-	uid, gid, err := ids("postern-central")
-	if err != nil {
-		return "", err
-	}
-	cmd := exec.Command("/usr/bin/postern-central", append([]string{"--config", centralTOM}, args...)...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
+	cmd := exec.Command("/usr/bin/postern-central", append([]string{"--config", centralTOM, "--secret-key-file", secretKey}, args...)...)
 	var errs bytes.Buffer
 	cmd.Stderr = &errs
 	out, err := cmd.Output()

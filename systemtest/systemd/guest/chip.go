@@ -74,7 +74,7 @@ func lineFile(number int, name string) (string, error) {
 // giveFiles lets the two daemons read their passwords.
 func giveFiles() error {
 	for file, name := range map[string]string{
-		"mqtt.password": "posternd", "central.password": "postern-central", "broker.passwords": "postern-central",
+		"mqtt.password": "posternd", "broker.passwords": "postern-central",
 	} {
 		uid, gid, err := ids(name)
 		if err != nil {

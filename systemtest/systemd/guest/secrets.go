@@ -32,7 +32,9 @@ func (b *bench) secrets() (map[string][]byte, error) {
 		"device key in base64":      []byte(base64.RawStdEncoding.EncodeToString(device)),
 		"device key as numbers":     decimals(device),
 	}
-	for name, file := range map[string]string{"MQTT password of the panel": "mqtt.password", "MQTT password of central": "central.password"} {
+	for name, file := range map[string]string{
+		"MQTT password of the panel": "mqtt.password", "MQTT password of central": "secrets/central-mqtt-password", "central's secret key": "secrets/central-secret-key",
+	} {
 		text, err := os.ReadFile(filepath.Join("/etc/postern", file))
 		if err != nil {
 			return nil, err
