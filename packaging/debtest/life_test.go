@@ -28,22 +28,15 @@ func TestLife(t *testing.T) {
 	r.install("postern", older)
 
 	t.Run("installed", func(t *testing.T) {
-		for path, want := range map[string]string{
-			"/usr/bin/posternd":                              "755 root root",
-			"/usr/bin/postern":                               "755 root root",
-			"/etc/postern/panel.toml":                        "644 root root",
-			"/usr/lib/systemd/system/posternd.service":       "644 root root",
-			"/usr/lib/sysusers.d/postern.conf":               "644 root root",
-			"/usr/lib/udev/rules.d/60-postern.rules":         "644 root root",
-			"/usr/share/man/man8/posternd.8.gz":              "644 root root",
-			"/usr/share/doc/postern/changelog.gz":            "644 root root",
-			"/usr/share/doc/postern/copyright":               "644 root root",
-			"/usr/share/doc/postern/install.md":              "644 root root",
-			"/usr/share/bash-completion/completions/postern": "644 root root",
-		} {
-			if got := r.in("stat", "-c", "%a %U %G", path); got != want {
-				t.Errorf("%s is %s, want %s", path, got, want)
-			}
+		r.has("755", "/usr/bin/posternd", "/usr/bin/postern")
+		r.has("644", "/etc/postern/panel.toml", "/usr/lib/systemd/system/posternd.service", "/usr/lib/sysusers.d/postern.conf",
+			"/usr/lib/udev/rules.d/60-postern.rules", "/usr/share/man/man8/posternd.8.gz", "/usr/share/man/man1/postern.1.gz",
+			"/usr/share/doc/postern/changelog.gz", "/usr/share/doc/postern/copyright", "/usr/share/doc/postern/install.md",
+			"/usr/share/doc/postern/troubleshooting.md", "/usr/share/doc/postern/postern.cdx.json",
+			"/usr/share/bash-completion/completions/postern", "/usr/share/zsh/vendor-completions/_posternd", "/usr/share/fish/vendor_completions.d/postern.fish",
+			"/usr/share/postern/systemd/credentials.conf", "/usr/share/postern/systemd/network.conf")
+		if got := r.in("dpkg-query", "--show", "--showformat", "${Conffiles}", "postern"); len(strings.Fields(got)) != 2 || !strings.HasPrefix(strings.TrimSpace(got), "/etc/postern/panel.toml ") {
+			t.Errorf("conffiles %q, want panel.toml alone", got)
 		}
 		if got := r.in("id", "-nG", "posternd"); got != "posternd gpio" {
 			t.Errorf("posternd is in the groups %s", got)
@@ -127,6 +120,10 @@ func TestLife(t *testing.T) {
 	})
 	t.Run("central", func(t *testing.T) {
 		r.install("postern-central", older)
+		r.has("755", "/usr/bin/postern-central")
+		r.has("644", "/etc/postern/central.toml", "/usr/lib/systemd/system/postern-central.service", "/usr/lib/sysusers.d/postern-central.conf",
+			"/usr/share/man/man8/postern-central.8.gz", "/usr/share/doc/postern-central/changelog.gz", "/usr/share/doc/postern-central/postern-central.cdx.json",
+			"/usr/share/bash-completion/completions/postern-central", "/usr/share/postern-central/systemd/credentials.conf")
 		if out, err := r.try("postern-central", "serve", "--config", "/etc/postern/central.toml"); err == nil || !strings.Contains(out, "mqtt.broker") {
 			t.Errorf("central with the shipped configuration: %v\n%s", err, out)
 		}
@@ -227,6 +224,16 @@ func makeNewer(t *testing.T, path string) {
 	}
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// has checks that files are there with these permissions, and root's.
+func (r *root) has(mode string, paths ...string) {
+	r.t.Helper()
+	for _, path := range paths {
+		if got, err := r.try("stat", "-c", "%a %U %G", path); err != nil || got != mode+" root root" {
+			r.t.Errorf("%s is %s, want %s root root", path, got, mode)
+		}
 	}
 }
 

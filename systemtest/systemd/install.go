@@ -17,6 +17,9 @@ import (
 // packages are what a panel and a central server have installed.
 var packages = []string{"postern", "postern-central"}
 
+// packaged is where the panel's package puts drop-ins.
+const packaged = "/usr/share/postern/systemd/"
+
 // version is that of the packages, below any that is released.
 const version = "0~systemtest"
 
@@ -112,6 +115,9 @@ func installed(tree, bin string) (files map[string]machine.File, links map[strin
 	for _, u := range []string{"postern-systemtest-chip", "postern-systemtest"} {
 		links[wants+u+".service"] = "/usr/lib/systemd/system/" + u + ".service"
 	}
+	// As a site does it that lets the daemon talk to the broker alone. The package
+	// brings the file.
+	links["/etc/systemd/system/posternd.service.d/network.conf"] = packaged + "network.conf"
 	// Timers that would burn an emulated processor, and look for a network.
 	for _, u := range []string{"apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer", "fstrim.timer", "e2scrub_reap.service"} {
 		links["/etc/systemd/system/"+u] = "/dev/null"

@@ -43,6 +43,9 @@ func (b *bench) firstBoot() error {
 	if err := b.sandbox(u); err != nil {
 		return err
 	}
+	if err := b.network(); err != nil {
+		return err
+	}
 	if err := b.startCentral(); err != nil {
 		return err
 	}

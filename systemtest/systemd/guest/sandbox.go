@@ -36,6 +36,29 @@ func (b *bench) sandbox(u unit) error {
 	return nil
 }
 
+// network looks at whether the drop-in that shuts the network is in force; all
+// that follows happens under it.
+func (b *bench) network() error {
+	deny, err := command("systemctl", "show", "--value", "-p", "IPAddressDeny", service)
+	if err != nil {
+		return err
+	}
+	text, err := command("journalctl", "--boot", "--no-pager", "--output=cat")
+	if err != nil {
+		return err
+	}
+	unsupported := "" // what systemd says where the kernel can't do it
+	for line := range strings.Lines(text) {
+		if strings.Contains(line, "IP firewall") {
+			unsupported = line
+		}
+	}
+	deny = strings.TrimSpace(deny)
+	b.row(strings.Contains(deny, "0.0.0.0/0") && strings.Contains(deny, "::/0") && unsupported == "",
+		"the daemon's network is shut but for what the drop-in allows", "denied: "+deny, unsupported)
+	return nil
+}
+
 // pseudo are the devices that PrivateDevices= leaves to every service.
 var pseudo = []string{"full", "null", "ptmx", "random", "tty", "urandom", "zero"}
 
