@@ -26,6 +26,7 @@ type Panel struct {
 	fault  error
 
 	copyFault error
+	looks     int
 	done      []string
 	watchers  []*watcher
 }
@@ -111,6 +112,13 @@ func (p *Panel) Done() []string {
 	return slices.Clone(p.done)
 }
 
+// Looks is how often the panel's status was asked for.
+func (p *Panel) Looks() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.looks
+}
+
 // Watchers is how many watch now.
 func (p *Panel) Watchers() int {
 	p.mu.Lock()
@@ -151,6 +159,7 @@ func (p *Panel) tell(m api.Message) {
 func (p *Panel) Status(context.Context) (api.Status, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.looks++
 	st := p.status
 	st.Doors, st.Readers = slices.Clone(st.Doors), slices.Clone(st.Readers)
 	st.Inputs, st.Outputs = slices.Clone(st.Inputs), slices.Clone(st.Outputs)

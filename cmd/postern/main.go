@@ -8,6 +8,7 @@
 //	postern lockdown           every door, until postern lockdown --end
 //	postern explain …          what would come of a card, and why
 //	postern identify front     which of the readers it is
+//	postern commission FILE    prove each door before you leave
 //	postern output bell on
 //	postern demo               a whole site on this machine, without hardware
 //
@@ -120,7 +121,7 @@ func newRoot(o *options) *cobra.Command {
 	root := group("postern", "The installer's tool at an access-control panel",
 		newStatus(o), newDoors(o), newWatch(o), newEvents(o), newKeys(o), newUnlock(o), newMode(o), newLockdown(o),
 		newExplain(o), newPolicy(o), newInside(o), newForgive(o), newIdentify(o), newOutput(o), newDecode(o),
-		newDoctor(o), newBackup(o), newRestore(o), newSupportBundle(o), newSim(o), newDemo(o))
+		newDoctor(o), newBackup(o), newRestore(o), newSupportBundle(o), newCommission(o), newSim(o), newDemo(o))
 	root.Version = versionText()
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.CompletionOptions.HiddenDefaultCmd = true
