@@ -262,6 +262,9 @@ func TestRealBoardsPageMovesNothing(t *testing.T) {
 	if strings.Contains(body, "<form") || strings.Contains(body, "<button") {
 		t.Error("the page of a real board has something to press")
 	}
+	if reads, journal := strings.Index(body, `id="reads"`), strings.Index(body, `id="journal"`); reads < 0 || reads > journal {
+		t.Errorf("the reads at %d are not before the journal at %d", reads, journal)
+	}
 	for _, path := range []string{"/unlock", "/rex", "/keys", "/badge", "/contact", "/input", "/outputs/bell", "/identify"} {
 		resp, _ := ask(t, ts, "POST", path, "door=front", "Sec-Fetch-Site", "same-origin")
 		if resp.StatusCode != 404 {

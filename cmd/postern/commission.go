@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -104,7 +105,7 @@ func (c *commission) run(ctx context.Context, show bool) error {
 		return err
 	}
 	if !show && len(c.confirmed) == 0 && c.state.open() > 0 {
-		if err := c.watch(ctx, seen); err != nil {
+		if err := c.follow(ctx, seen); err != nil {
 			return err
 		}
 		if err := c.print(); err != nil {
@@ -218,6 +219,26 @@ func (c *commission) take(now time.Time, signs []sign) error {
 	return c.keep()
 }
 
+// follow watches, and waits for a daemon that goes away: to switch the panel's
+// daemon off and on is a part of it.
+func (c *commission) follow(ctx context.Context, seen *evidence) error {
+	for told := false; ; {
+		err := c.watch(ctx, seen)
+		if !errors.Is(err, api.ErrUnreachable) {
+			return err
+		}
+		if !told {
+			fmt.Fprintln(printable{c.o.err}, "postern: the daemon does not answer; waiting for it")
+			told = true
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(c.every):
+		}
+	}
+}
+
 // watch ticks items off as they happen, until all that can happen has, or ctx ends.
 func (c *commission) watch(ctx context.Context, seen *evidence) error {
 	ctx, stop := context.WithCancel(ctx)
@@ -227,7 +248,8 @@ func (c *commission) watch(ctx context.Context, seen *evidence) error {
 		return interrupted(ctx, err)
 	}
 	happened, ended := make(chan api.Message), make(chan error, 1)
-	go func() {
+	var reader sync.WaitGroup
+	reader.Go(func() {
 		for m, err := range messages {
 			if err != nil {
 				ended <- err
@@ -238,9 +260,8 @@ func (c *commission) watch(ctx context.Context, seen *evidence) error {
 			case <-ctx.Done():
 			}
 		}
-		ended <- nil
-	}()
-	defer func() { stop(); <-ended }() // it may be waiting for the daemon
+	})
+	defer func() { stop(); reader.Wait() }()
 	tick := time.NewTicker(c.every)
 	defer tick.Stop()
 	for look := 0; !c.onlyByHand(); {
@@ -248,7 +269,6 @@ func (c *commission) watch(ctx context.Context, seen *evidence) error {
 		case <-ctx.Done():
 			return nil
 		case err := <-ended:
-			ended <- nil
 			return interrupted(ctx, err)
 		case m := <-happened:
 			if m.Event != nil { // whether central was there is asked now, not up to a second ago

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -133,7 +134,7 @@ func TestEvidence(t *testing.T) {
 // newCommissioned proves a panel with looks that are soon.
 func newCommissioned(d *daemon, out lineWriter, file string, confirmed ...string) *commission {
 	return &commission{
-		o: &options{out: out, json: true}, client: api.NewClient(d.socket), file: file, config: "/nowhere", confirmed: confirmed,
+		o: &options{out: out, err: io.Discard, json: true}, client: api.NewClient(d.socket), file: file, config: "/nowhere", confirmed: confirmed,
 		doctor: func(context.Context, api.Status) int { return 0 }, every: 10 * time.Millisecond,
 	}
 }
@@ -219,6 +220,43 @@ func TestCommission(t *testing.T) {
 	if text := string(source(t, file)); strings.Contains(text, "0000000000005") || !strings.Contains(text, "confirmed by the installer") {
 		t.Errorf("the file: %s", text)
 	}
+}
+
+// The daemon is stopped and started in the middle: that is a part of it.
+func TestCommissionOutlivesTheDaemon(t *testing.T) {
+	one, two := newDaemon(t), newDaemon(t)
+	dir, err := os.MkdirTemp("", "cli") // a test's own folder is too long for a socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	socket, file := filepath.Join(dir, "s"), filepath.Join(dir, "f.json")
+	if err := os.Symlink(one.socket, socket); err != nil {
+		t.Fatal(err)
+	}
+	lines, done := make(chan string, 100), make(chan error, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	c := newCommissioned(one, lineWriter(lines), file)
+	c.client = api.NewClient(socket)
+	before, beforeTwo := one.Watchers(), two.Watchers()
+	go func() { done <- c.run(ctx, false) }()
+	eventually(t, "it watches", func() bool { return one.Watchers() > before })
+	one.stop()
+	if err := os.Remove(socket); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(two.socket, socket); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it watches again", func() bool { return two.Watchers() > beforeTwo })
+	two.Append(api.Event{Type: access.GrantedREX, Door: "front"})
+	two.Append(api.Event{Type: access.GrantedCard, Door: "front"})
+	eventually(t, "it goes on", func() bool {
+		c, err := readCommission(file)
+		return err == nil && slices.Contains(itemsIn(c.Proofs, func(p proof) bool { return !p.Proved.IsZero() }), "door.front.key")
+	})
+	cancel()
+	<-done
 }
 
 // looked gives a session time for a look at the panel as it is.
