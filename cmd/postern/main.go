@@ -121,7 +121,7 @@ func newRoot(o *options) *cobra.Command {
 	root := group("postern", "The installer's tool at an access-control panel",
 		newStatus(o), newDoors(o), newWatch(o), newEvents(o), newKeys(o), newUnlock(o), newMode(o), newLockdown(o),
 		newExplain(o), newPolicy(o), newInside(o), newForgive(o), newIdentify(o), newOutput(o), newDecode(o),
-		newDoctor(o), newBackup(o), newRestore(o), newSupportBundle(o), newCommission(o), newSim(o), newDemo(o))
+		newDoctor(o), newBackup(o), newRestore(o), newSupportBundle(o), newCommission(o), newWiring(o), newSim(o), newDemo(o))
 	root.Version = versionText()
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.CompletionOptions.HiddenDefaultCmd = true

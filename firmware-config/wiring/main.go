@@ -5,38 +5,32 @@
 //
 // For each firmware-config/examples/NAME.toml it writes docs/wiring/NAME.svg, the
 // diagram; docs/wiring/NAME.md, the table; and firmware-config/pins/NAME.txt, what
-// the lines are while the board starts, for config.txt of a Raspberry Pi. It also
-// takes profiles of your own:
-//
-//	go run ./firmware-config/wiring -out DIR FILE...
+// the lines are while the board starts, for config.txt of a Raspberry Pi. A panel's
+// own configuration is drawn by postern wiring.
 package main
 
 import (
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"postern/config"
+	"postern/firmware-config/wiring/plan"
 )
 
 func main() {
-	out := flag.String("out", "", "`folder` for all that is made; default the project's")
-	flag.Parse()
-	if err := run(*out, flag.Args()); err != nil {
+	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, "wiring:", err)
 		os.Exit(1)
 	}
 }
 
-func run(out string, files []string) error {
-	if len(files) == 0 {
-		var err error
-		if files, err = filepath.Glob("firmware-config/examples/*.toml"); err != nil || len(files) == 0 {
-			return errors.New("no profiles in firmware-config/examples: run this in the project's folder, or name files")
-		}
+func run() error {
+	files, err := filepath.Glob("firmware-config/examples/*.toml")
+	if err != nil || len(files) == 0 {
+		return errors.New("no profiles in firmware-config/examples: run this in the project's folder")
 	}
 	for _, f := range files {
 		made, err := draw(f)
@@ -44,9 +38,6 @@ func run(out string, files []string) error {
 			return err
 		}
 		for path, data := range made {
-			if out != "" {
-				path = filepath.Join(out, filepath.Base(path))
-			}
 			if err := os.WriteFile(path, data, 0o644); err != nil {
 				return err
 			}
@@ -64,15 +55,14 @@ func draw(file string) (map[string][]byte, error) {
 	if len(faults) > 0 {
 		return nil, fmt.Errorf("%v (posternd check lists all)", faults[0])
 	}
-	p, err := plan(c)
+	name := strings.TrimSuffix(filepath.Base(file), ".toml")
+	made, err := plan.Of(name, c, "firmware-config/examples/"+name+".toml by go run ./firmware-config/wiring")
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
-	name := strings.TrimSuffix(filepath.Base(file), ".toml")
-	p.file = name
 	return map[string][]byte{
-		"docs/wiring/" + name + ".svg":          p.svg(),
-		"docs/wiring/" + name + ".md":           p.table(),
-		"firmware-config/pins/" + name + ".txt": p.pins(),
+		"docs/wiring/" + name + ".svg":          made.SVG,
+		"docs/wiring/" + name + ".md":           made.Table,
+		"firmware-config/pins/" + name + ".txt": made.Pins,
 	}, nil
 }

@@ -1,4 +1,4 @@
-package main
+package plan
 
 import (
 	"bytes"
@@ -45,7 +45,7 @@ func dead(d *config.Door) string {
 // table gives the wiring as Markdown.
 func (d *drawing) table() []byte {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "<!-- Made from firmware-config/examples/%s.toml by go run ./firmware-config/wiring; do not edit. -->\n", d.file)
+	fmt.Fprintf(&b, "<!-- Made from %s; do not edit. -->\n", d.by)
 	fmt.Fprintf(&b, "# Wiring of %s\n\n![Wiring diagram](%s.svg)\n\n", d.file, d.file)
 	b.WriteString("| pin | line | at | terminal | through | line's state at rest | |\n|---|---|---|---|---|---|---|\n")
 	for _, p := range d.parts {
@@ -101,11 +101,11 @@ func (d *drawing) resistors() []resistor {
 // pins gives the lines' state while the board starts, for config.txt.
 func (d *drawing) pins() []byte {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, `# Made from examples/%s.toml by go run ./firmware-config/wiring; do not edit.
+	fmt.Fprintf(&b, `# Made from %s; do not edit.
 # The lines while the Pi starts, and when nobody holds them. Copy this file to
 # /boot/firmware/postern-pins.txt; see boards/ for how it is included. Afterwards
 # "pinctrl get" shows the same.
-`, d.file)
+`, d.by)
 	for _, w := range d.sorted() {
 		set := map[config.Pull]string{config.PullUp: "ip,pu", config.PullDown: "ip,pd", config.PullNone: "ip,pn"}[w.pull]
 		if w.out {

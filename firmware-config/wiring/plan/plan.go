@@ -1,4 +1,10 @@
-package main
+// Package plan draws how a panel is wired, from its configuration alone, so that
+// the drawing can't drift from what the daemon does: a diagram, a table with the
+// rules of electrics and life safety, and what the lines are while a Raspberry Pi
+// starts. It knows the 40-pin header; other boards' lines it can't draw.
+//
+//	made, err := plan.Of("two-doors", c, "two-doors.toml by postern wiring")
+package plan
 
 import (
 	"cmp"
@@ -33,8 +39,26 @@ type part struct {
 
 // drawing is all of a profile.
 type drawing struct {
-	file, name string
-	parts      []part
+	file, by string // what it is called, and what made it of what
+	parts    []part
+}
+
+// Made is what is made of one configuration.
+type Made struct {
+	SVG   []byte // the diagram
+	Table []byte // Markdown, which shows NAME.svg
+	Pins  []byte // for config.txt of a Raspberry Pi
+}
+
+// Of draws a configuration that config.Load has found without faults. Name is that
+// of the drawing, by says what made it of what.
+func Of(name string, c *config.Config, by string) (Made, error) {
+	d, err := plan(c)
+	if err != nil {
+		return Made{}, err
+	}
+	d.file, d.by = name, by
+	return Made{SVG: d.svg(), Table: d.table(), Pins: d.pins()}, nil
 }
 
 const (
@@ -47,7 +71,7 @@ const (
 
 // plan lists the wires of a configuration, part by part.
 func plan(c *config.Config) (*drawing, error) {
-	d := &drawing{name: c.Panel.Name}
+	d := &drawing{}
 	var err error
 	add := func(p *part, line string, w wire) {
 		if line == "" {
