@@ -75,11 +75,17 @@ type fakeLock struct {
 	released bool
 	times    int // it went from secured to released
 	err      error
+	stuck    chan struct{} // driving it takes until this is closed; nil for no time
 }
 
 func (l *fakeLock) Set(released bool) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if stuck := l.stuck; stuck != nil {
+		l.mu.Unlock()
+		<-stuck
+		l.mu.Lock()
+	}
 	if l.err != nil {
 		return l.err
 	}
@@ -100,6 +106,19 @@ func (l *fakeLock) get() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.released
+}
+
+// holdUp has the next drive of the lock take until free is called.
+func (l *fakeLock) holdUp() (free func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.stuck = make(chan struct{})
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		close(l.stuck)
+		l.stuck = nil
+	}
 }
 
 func (l *fakeLock) breakIt(err error) {

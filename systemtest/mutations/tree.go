@@ -57,37 +57,48 @@ func (t *tree) try(ctx context.Context, patch string) (result, error) {
 	if _, err := t.run(ctx, text, "patch", "-p1", "--batch", "--forward", "--fuzz=0", "--no-backup-if-mismatch", "--reject-file=-"); err != nil {
 		return result{End: noPatch}, errors.Join(ctx.Err(), os.WriteFile(path, was, 0o644))
 	}
-	r := t.judge(ctx, filepath.Dir(file), tests(string(text)))
+	r := t.judge(ctx, filepath.Dir(file), suites(file, string(text)))
 	return r, errors.Join(ctx.Err(), os.WriteFile(path, was, 0o644))
 }
 
+// suite is the tests of one package, and how they are run.
+type suite struct {
+	pkg  string
+	args []string
+}
+
 // core are the tests of the decision core, the quick ones first.
-var core = [][]string{
-	{"-failfast", "-timeout=5m", "./access", "./controller"},
-	{"-timeout=20m", "./systemtest/scenarios"},
+var core = []suite{
+	{"./access", []string{"-failfast", "-timeout=5m", "-rapid.shrinktime=1s", "-rapid.nofailfile"}},
+	{"./controller", []string{"-failfast", "-timeout=5m"}},
+	{"./systemtest/scenarios", []string{"-timeout=20m"}},
 }
 
-// tests are what has to notice a fault. The patch of one that is elsewhere begins
-// with a line that names the package, and perhaps which of its tests to run.
-func tests(patch string) [][]string {
+// suites are what has to notice a fault, one after the other until one does. The
+// patch of one outside the core begins with a line that names the package, and
+// perhaps which of its tests to run.
+func suites(file, patch string) []suite {
 	line, ok := strings.CutPrefix(patch, "Tests: ")
-	if !ok {
-		return core
+	switch {
+	case ok:
+		line, _, _ = strings.Cut(line, "\n")
+		pkg, run, _ := strings.Cut(line, " ")
+		return []suite{{pkg, []string{"-failfast", "-timeout=10m", "-run=" + run}}}
+	case strings.HasPrefix(file, "controller/"):
+		return core[1:]
 	}
-	line, _, _ = strings.Cut(line, "\n")
-	pkg, run, _ := strings.Cut(line, " ")
-	return [][]string{{"-failfast", "-timeout=10m", "-run=" + run, pkg}}
+	return core
 }
 
-// judge builds a package and runs tests.
-func (t *tree) judge(ctx context.Context, pkg string, tests [][]string) result {
+// judge builds the package that may have a fault and runs tests.
+func (t *tree) judge(ctx context.Context, pkg string, suites []suite) result {
 	if _, err := t.run(ctx, nil, "go", "build", "./"+pkg); err != nil {
 		return result{End: noBuild}
 	}
-	for _, args := range tests {
-		args = append([]string{"go", "test", "-vet=off"}, args...)
+	for _, s := range suites {
+		args := append([]string{"go", "test", "-vet=off", s.pkg}, s.args...)
 		if out, err := t.run(ctx, nil, args...); err != nil {
-			return result{End: caught, By: failing(out)}
+			return result{End: caught, By: s.pkg[2:] + " " + failing(out)}
 		}
 	}
 	return result{End: survived}

@@ -223,6 +223,9 @@ func (w *world) spoil(d int) {
 	if !w.fit[d].contact || w.simulated {
 		return
 	}
+	if chance(w.rand, 50) {
+		w.show(d)
+	}
 	seconds := 1 + w.rand.IntN(8)
 	w.swung[d] = chance(w.rand, 30)
 	w.did("contact %d unreadable for %d s, then open: %v", d, seconds, w.swung[d])
