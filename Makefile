@@ -51,7 +51,8 @@ test-model:
 # hand that the tests have to catch.
 SCENARIOS ?= 1000000
 test-sim:
-	POSTERN_SCENARIOS=$(SCENARIOS) $(GO) test -count=1 -timeout 12h -v ./systemtest/scenarios
+	POSTERN_SCENARIOS=$(SCENARIOS) POSTERN_REPORT=$(CURDIR)/build/report/test-sim.json \
+	  $(GO) test -count=1 -timeout 12h -v -run Scenarios ./systemtest/scenarios
 test-mutations:
 	$(GO) run ./systemtest/mutations
 

@@ -5,9 +5,9 @@
 // A scenario is some twenty things that people, doors, clocks, operators, central
 // and bad luck do at one panel: badges of cards known, unknown, blacklisted, out
 // of their window or not to be told apart; PINs right, wrong and under duress;
-// codes, contacts, exit buttons, fire, lockdown inputs, door orders, key updates,
-// other policies, central away, clocks that jump or can't be believed, restarts,
-// and power cuts at any commit. After each the model says which events must have
+// codes, contacts that move or can't be read, exit buttons, fire, lockdown inputs,
+// door orders, key updates, other policies, central away, clocks that jump or can't
+// be believed, restarts, and power cuts at any commit. After each the model says which events must have
 // been committed at which instant and what each lock must have done since; nothing
 // else may have happened. At the end of each scenario the store must hold the
 // keys, lockouts, places and the journal that the model holds.
@@ -17,9 +17,11 @@
 // milliseconds after its cause, ten seconds when that is a clock that was set.
 //
 // Scenarios follow one another on one panel, in runs of one seed each. A failure
-// names the seed, which replays that run exactly:
+// names the seed, which replays that run exactly and tells what it did:
 //
-//	POSTERN_SEED=17 go test ./systemtest/scenarios
+//	POSTERN_SEED=17 go test -v ./systemtest/scenarios
 //
-// POSTERN_SCENARIOS says how many are played.
+// (With the race detector goroutines take turns at random, and no run is another's
+// like.) POSTERN_SCENARIOS says how many are played, from the run of POSTERN_SEED
+// on; POSTERN_REPORT names a file for the counts. With -v it says how far it is.
 package scenarios

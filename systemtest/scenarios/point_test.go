@@ -160,7 +160,7 @@ func (m *model) answer(r int, c shown, pin entry) {
 	}
 	a := m.decide(r, c, pin)
 	p.pair = a.pair
-	m.stats.Badges++
+	m.stats.Answers++
 	defer func() { m.before = nil }()
 	if a.ask {
 		p.wait = &waiting{card: c.card, seen: m.now, until: m.now.Add(pinWait)}

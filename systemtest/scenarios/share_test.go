@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"sync"
 	"syscall"
@@ -32,8 +33,7 @@ const enough = 3
 // every is how many runs a share plays between two reports.
 const every = 20
 
-// playShare plays a share in this process and reports to its standard output's
-// fellow, file 3. When standard input ends, the one who asked is gone.
+// playShare plays a share in this process and reports to file 3. When standard input ends, the one who asked is gone.
 func playShare(t *testing.T, text string) {
 	var s share
 	must(t, json.Unmarshal([]byte(text), &s))
@@ -94,6 +94,12 @@ func playShared(t *testing.T, first, runs uint64) {
 	}
 	wg.Wait()
 	t.Logf("in %s\n%s", time.Since(began).Round(time.Millisecond), sum)
+	if path := os.Getenv("POSTERN_REPORT"); path != "" {
+		data, err := json.MarshalIndent(sum, "", "  ")
+		must(t, err)
+		must(t, os.MkdirAll(filepath.Dir(path), 0o755))
+		must(t, os.WriteFile(path, append(data, '\n'), 0o644))
+	}
 	if !t.Failed() && sum.Scenarios != int(runs*perRun) {
 		t.Errorf("%d scenarios were played of %d", sum.Scenarios, runs*perRun)
 	}

@@ -9,10 +9,17 @@ import (
 
 // stats counts what was played, and what was found wrong.
 type stats struct {
-	Scenarios, Badges, Grants, Denials, Events, Updates, Restarts, Cuts int
-	Reasons                                                             map[string]int
-	Wrong                                                               map[flaw]int
-	Failed                                                              []uint64 // seeds of the runs that did
+	Scenarios int            `json:"scenarios"`
+	Answers   int            `json:"answers"`
+	Grants    int            `json:"grants"`
+	Denials   int            `json:"denials"`
+	Events    int            `json:"events"`
+	Updates   int            `json:"updates"`
+	Restarts  int            `json:"restarts"`
+	Cuts      int            `json:"power_cuts"`
+	Reasons   map[string]int `json:"reasons"`
+	Wrong     map[flaw]int   `json:"wrong"`
+	Failed    []uint64       `json:"failed,omitempty"` // seeds of the runs that did
 }
 
 // flaw is what a run failed by.
@@ -32,7 +39,7 @@ func newStats() *stats { return &stats{Reasons: map[string]int{}, Wrong: map[fla
 
 func (s *stats) add(o *stats) {
 	s.Scenarios += o.Scenarios
-	s.Badges += o.Badges
+	s.Answers += o.Answers
 	s.Grants += o.Grants
 	s.Denials += o.Denials
 	s.Events += o.Events
