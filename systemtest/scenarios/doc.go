@@ -6,7 +6,7 @@
 // and bad luck do at one panel: badges of cards known, unknown, blacklisted, out
 // of their window or not to be told apart; PINs right, wrong and under duress;
 // codes, contacts that move or can't be read, exit buttons, fire, lockdown inputs,
-// door orders, key updates, other policies, central away, clocks that jump or can't
+// orders of central and at the panel, key updates, other policies, central away, clocks that jump or can't
 // be believed, restarts, and power cuts at any commit. After each the model says which events must have
 // been committed at which instant and what each lock must have done since; nothing
 // else may have happened. At the end of each scenario the store must hold the

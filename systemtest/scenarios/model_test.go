@@ -86,9 +86,11 @@ type model struct {
 	fires    [2]bool
 	down     bool // the lockdown input
 	aux      bool
-	orders   []access.DoorOrder
-	first    [doors]time.Time // until when a first card unlocks it
-	heard    time.Time        // of central
+	orders   []access.DoorOrder // of central
+	local    []access.DoorOrder // of operators at the panel, one a door
+	last     [doors]wished      // that a door was told
+	first    [doors]time.Time   // until when a first card unlocks it
+	heard    time.Time          // of central
 	stale    bool
 	before   *access.Place // where the holder of a card that is held to a reader was
 
@@ -145,28 +147,62 @@ func (m *model) modes(i int) []access.PointMode {
 	return out
 }
 
-// wanted is the mode that a door has to be in, grants apart.
-func (m *model) wanted(d int) access.DoorMode {
+// wished is what a door has to be, grants apart, and by whose order.
+type wished struct {
+	mode  access.DoorMode
+	by    orderer
+	until time.Time // of an order at the panel
+}
+
+type orderer uint8
+
+const (
+	nobody orderer = iota
+	central
+	panel
+	input
+)
+
+// untold reports whether an operator's order, or its end, changes no mode and is
+// told all the same.
+func (is wished) untold(was wished) bool {
+	if was.mode != is.mode {
+		return false
+	}
+	if is.by == panel {
+		return was.by != panel || was.until != is.until
+	}
+	return was.by == panel && is.by != input
+}
+
+func (m *model) wanted(d int) access.DoorMode { return m.wish(d).mode }
+
+func (m *model) wish(d int) wished {
 	if m.down {
-		return access.LockedDown
+		return wished{mode: access.LockedDown, by: input}
+	}
+	for _, o := range m.local {
+		if o.Door == doorID(d) && m.holds(o) {
+			return wished{o.Mode, panel, o.Until}
+		}
 	}
 	for _, name := range []string{doorID(d), access.AllDoors} {
 		for _, o := range m.orders {
 			if o.Door == name && m.holds(o) {
-				return o.Mode
+				return wished{mode: o.Mode, by: central}
 			}
 		}
 	}
 	spec := m.site.doors[d]
 	if spec.unlock != "" && m.open(spec.unlock) == yes && (!spec.first || m.clock.believed() && m.wall().Before(m.first[d])) {
-		return access.Unlocked
+		return wished{mode: access.Unlocked}
 	}
 	for i, p := range m.site.points {
 		if modes := m.modes(i); !p.gone && doorOf[i] == d && len(modes) == 1 && modes[0] == access.ModeUnlocked {
-			return access.Unlocked
+			return wished{mode: access.Unlocked}
 		}
 	}
-	return access.Locked
+	return wished{}
 }
 
 func (m *model) holds(o access.DoorOrder) bool {
@@ -187,7 +223,7 @@ func (m *model) boundary(to time.Time) (time.Time, bool) {
 		return to, false
 	}
 	var at []time.Time
-	for _, o := range m.orders {
+	for _, o := range slices.Concat(m.orders, m.local) {
 		at = append(at, o.Until.Add(-m.clock.off))
 	}
 	for _, t := range m.first {
@@ -198,9 +234,9 @@ func (m *model) boundary(to time.Time) (time.Time, bool) {
 		at = append(at, t)
 	}
 	slices.SortFunc(at, time.Time.Compare)
-	var is [doors]access.DoorMode
+	var is [doors]wished
 	for d := range is {
-		is[d] = m.wanted(d)
+		is[d] = m.wish(d)
 	}
 	was := m.now
 	defer func() { m.now = was }()
@@ -210,7 +246,7 @@ func (m *model) boundary(to time.Time) (time.Time, bool) {
 		}
 		m.now = t
 		for d := range is {
-			if m.wanted(d) != is[d] {
+			if m.wish(d) != is[d] {
 				return t, true
 			}
 		}

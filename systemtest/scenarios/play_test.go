@@ -281,19 +281,37 @@ func (w *world) flipDown() {
 	w.seen()
 }
 
-// order puts other orders in the place of those before.
+// order puts other orders in the place of those before, of central or of operators
+// at the panel.
 func (w *world) order() {
-	w.orders = nil
-	for range one(w.rand, 0, 0, 0, 1, 1, 2) {
-		o := access.DoorOrder{Door: one(w.rand, access.AllDoors, doorID(w.rand.IntN(doors))), Mode: one(w.rand, access.Locked, access.Unlocked, access.Blocked, access.LockedDown, access.LockedOpen)}
-		if chance(w.rand, 75) {
-			o.Until = w.wall().Add(one(w.rand, time.Second, 10*time.Second, time.Minute, 10*time.Minute))
+	if chance(w.rand, 35) {
+		w.local = nil
+		for d := range doors {
+			if chance(w.rand, 30) {
+				w.local = append(w.local, w.drawOrder(doorID(d)))
+			}
 		}
-		w.model.orders = append(w.model.orders, o)
+	} else {
+		w.orders = nil
+		for range one(w.rand, 0, 0, 0, 1, 1, 2) {
+			w.orders = append(w.orders, w.drawOrder(one(w.rand, access.AllDoors, doorID(w.rand.IntN(doors)))))
+		}
 	}
-	w.did("orders %v", w.orders)
-	w.ctl.SetOrders(w.orders)
+	w.setOrders()
 	w.settle()
+}
+
+func (w *world) drawOrder(door string) access.DoorOrder {
+	o := access.DoorOrder{Door: door, Mode: one(w.rand, access.Locked, access.Unlocked, access.Blocked, access.LockedDown, access.LockedOpen)}
+	if chance(w.rand, 75) {
+		o.Until = w.wall().Add(one(w.rand, time.Second, 10*time.Second, time.Minute, 10*time.Minute))
+	}
+	return o
+}
+
+func (w *world) setOrders() {
+	w.did("orders %v, at the panel %v", w.orders, w.local)
+	w.ctl.SetOrders(w.orders, w.local...)
 }
 
 // poke has the panel look at what the doors have to be, as a clock that was set
@@ -301,7 +319,7 @@ func (w *world) order() {
 func (w *world) poke() {
 	w.publish()
 	if chance(w.rand, 50) {
-		w.ctl.SetOrders(w.orders)
+		w.setOrders()
 		w.settle()
 		return
 	}
@@ -505,10 +523,9 @@ func (w *world) calm() {
 		w.dev.drive("lockdown0", 0, false)
 		w.seen()
 	}
-	if len(w.orders) > 0 && chance(w.rand, 75) {
-		w.did("no orders")
-		w.orders = nil
-		w.ctl.SetOrders(nil)
+	if len(w.orders)+len(w.local) > 0 && chance(w.rand, 75) {
+		w.orders, w.local = nil, nil
+		w.setOrders()
 		w.settle()
 	}
 	if chance(w.rand, 60) && w.clock.state != access.ClockTrusted {

@@ -191,7 +191,7 @@ func (w *world) start() {
 	w.dev.comeUp()
 	w.began = now()
 	w.ctl = controller.New(o)
-	w.ctl.SetOrders(w.orders)
+	w.setOrders()
 	w.reset()
 	ctx, cancel := context.WithCancel(context.Background())
 	storeCtx, stopStore := context.WithCancel(context.Background())
@@ -291,7 +291,7 @@ func (w *world) reset() {
 	}
 	m.points = [readers]pointModel{}
 	m.first = [doors]time.Time{}
-	m.stale = false
+	m.stale, m.last = false, [doors]wished{}
 	// None is active before the start: an input tells its level.
 	m.fires, m.down, m.aux = [2]bool{}, false, false
 }
@@ -440,10 +440,16 @@ func (w *world) changed(e access.Event) {
 		if want := w.wanted(d); mode != want && !starting {
 			w.failed("%s came into mode %s at %s, and has to be %s", e.Door, mode, e.At.Format(time.RFC3339Nano), want)
 		}
-		if w.doors[d].mode == mode {
+		was, is := w.last[d], w.wish(d)
+		w.last[d] = is
+		switch {
+		case w.doors[d].mode != mode:
+			w.doors[d].set(mode)
+		case is.untold(was):
+			w.expect(event{at: w.now, typ: e.Type, door: e.Door})
+		default:
 			w.failed("%s came into mode %s again", e.Door, mode)
 		}
-		w.doors[d].set(mode)
 		return
 	}
 	stale := e.Type == access.CentralStale
@@ -462,9 +468,14 @@ func (w *world) behind() {
 		return
 	}
 	for d := range w.doors {
-		if want := w.wanted(d); w.doors[d].mode != want {
-			w.failed("%s is %s, and has to be %s", doorID(d), w.doors[d].mode, want)
+		is := w.wish(d)
+		if w.doors[d].mode != is.mode {
+			w.failed("%s is %s, and has to be %s", doorID(d), w.doors[d].mode, is.mode)
 		}
+		if is.untold(w.last[d]) {
+			w.failed("%s was ordered as %+v, now %+v, and nothing tells", doorID(d), w.last[d], is)
+		}
+		w.last[d] = is
 	}
 	if after := w.site.stale; w.stale != w.isStale() && (w.stale || w.now.Sub(w.heard) > after+veryLate) {
 		w.failed("central is away for too long: %v, and nothing tells", w.isStale())
