@@ -7,10 +7,9 @@
 // Each fault is a patch in systemtest/mutations/faults, named for what it does. It
 // is applied to a copy of the tree in a temporary folder; then the tests of access
 // and controller run and, when these notice nothing, the scenarios, or the tests that
-// the patch names in its first line. A fault that
-// survives, that no longer applies or that does not build is a failure, and the
-// command then exits with 1. What came out is also in
-// build/report/test-mutations.json. It needs patch(1).
+// the patch names in its first line. A fault that survives, that no longer applies or
+// that does not build is a failure, and the command then exits with 1. What came out
+// is also in build/report/test-mutations.json. It needs patch(1).
 package main
 
 import (
