@@ -64,12 +64,8 @@ func (p *point) charge(ctx context.Context, ap *access.AccessPoint, q access.Que
 	if wrong.CountPad {
 		out = append(out, charged{subject: pointSubject(ap)})
 	}
-	if len(out) == 0 {
-		return nil
-	}
 	rules := q.Policy.Lockout.Or(access.DefaultLockout())
-	ctx, cancel := context.WithTimeout(ctx, lockoutWait)
-	defer cancel()
+	counts := map[string]access.Lockout{}
 	for i := range out {
 		c := &out[i]
 		var err error
@@ -81,10 +77,9 @@ func (p *point) charge(ctx context.Context, ap *access.AccessPoint, q access.Que
 		if c.key {
 			tries = rules.KeyTries
 		}
-		var after access.Lockout
-		after, c.began = c.before.FailBy(p.c.opts.Clock().Now, tries, q.Policy.Lockout)
-		p.c.setLockout(ctx, c.subject, after)
+		counts[c.subject], c.began = c.before.FailBy(p.c.opts.Clock().Now, tries, q.Policy.Lockout)
 	}
+	p.c.setLockouts(ctx, counts)
 	return out
 }
 
@@ -103,18 +98,15 @@ func (c *charged) event(ap *access.AccessPoint, d access.Decision) access.Event 
 // settle takes back what was counted of an entry that was not wrong, after its
 // answer.
 func (p *point) settle(ctx context.Context, d access.Decision, list []charged) {
-	if len(list) == 0 {
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, lockoutWait)
-	defer cancel()
+	counts := map[string]access.Lockout{}
 	for _, c := range list {
 		switch {
 		case c.wrong(d):
 		case d.Granted():
-			p.c.setLockout(ctx, c.subject, c.before.Succeed(c.key))
+			counts[c.subject] = c.before.Succeed(c.key)
 		default:
-			p.c.setLockout(ctx, c.subject, c.before)
+			counts[c.subject] = c.before
 		}
 	}
+	p.c.setLockouts(ctx, counts)
 }

@@ -64,7 +64,7 @@ type Store interface {
 	Lookup(c access.Credential) ([]access.Key, error)
 	PINMatches(k access.Key, pin string) (bool, error)
 	Lockout(subject string) (access.Lockout, error)
-	SetLockout(ctx context.Context, subject string, l access.Lockout) error
+	SetLockouts(ctx context.Context, all map[string]access.Lockout) error // all or none
 	// Places gives where people were last known to go. SetPlace keeps one; a zero
 	// place forgets that one, and everybody for the zero id.
 	Places() (map[access.ID]access.Place, error)

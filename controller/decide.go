@@ -153,20 +153,27 @@ func (c *Controller) lockout(subject string) (access.Lockout, error) {
 // next card must not wait for a dying one's.
 const lockoutWait = 3 * time.Second
 
-// setLockout commits a lockout. What the store can't keep stays in memory: a
+// setLockouts commits lockouts. What the store can't keep stays in memory: a
 // card that has become read-only must not give unlimited tries.
-func (c *Controller) setLockout(ctx context.Context, subject string, l access.Lockout) {
+func (c *Controller) setLockouts(ctx context.Context, all map[string]access.Lockout) {
+	if len(all) == 0 {
+		return
+	}
 	ctx, cancel := context.WithTimeout(ctx, lockoutWait)
 	defer cancel()
-	err := c.opts.Store.SetLockout(ctx, subject, l)
+	err := c.opts.Store.SetLockouts(ctx, all)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err != nil {
-		c.opts.Log.Error("keep lockout", "subject", subject, "error", err)
-		c.lockouts[subject] = l
-		return
+		c.opts.Log.Error("keep lockouts", "error", err)
 	}
-	delete(c.lockouts, subject)
+	for subject, l := range all {
+		if err != nil {
+			c.lockouts[subject] = l
+		} else {
+			delete(c.lockouts, subject)
+		}
+	}
 }
 
 // journal hands a decision to the journal.

@@ -165,7 +165,7 @@ type fakeStore struct {
 	onCompare func()
 	slow      time.Duration // of a lookup
 	commit    time.Duration // of keeping a lockout
-	hang      bool          // SetLockout waits for its context
+	hang      bool          // SetLockouts waits for its context
 }
 
 func newFakeStore() *fakeStore {
@@ -222,7 +222,7 @@ func (s *fakeStore) Lockout(subject string) (access.Lockout, error) {
 	return s.lockouts[subject], nil
 }
 
-func (s *fakeStore) SetLockout(ctx context.Context, subject string, l access.Lockout) error {
+func (s *fakeStore) SetLockouts(ctx context.Context, all map[string]access.Lockout) error {
 	s.mu.Lock()
 	hang, commit := s.hang, s.commit
 	s.mu.Unlock()
@@ -236,7 +236,7 @@ func (s *fakeStore) SetLockout(ctx context.Context, subject string, l access.Loc
 	if s.writeErr != nil {
 		return s.writeErr
 	}
-	s.lockouts[subject] = l
+	maps.Copy(s.lockouts, all)
 	return nil
 }
 

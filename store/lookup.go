@@ -5,6 +5,8 @@ import (
 	"context"
 	"crypto/subtle"
 	"fmt"
+	"maps"
+	"slices"
 
 	"go.etcd.io/bbolt"
 
@@ -157,21 +159,37 @@ func (s *Store) Lockout(subject string) (l access.Lockout, err error) {
 	return l, err
 }
 
-// SetLockout keeps the count of wrong entries of a subject, and forgets it when
-// l is zero. It returns after the commit, so that pulling the plug buys nobody
-// another guess.
+// SetLockout keeps the count of wrong entries of a subject, as SetLockouts does.
 func (s *Store) SetLockout(ctx context.Context, subject string, l access.Lockout) error {
-	if subject == "" || len(subject) > maxSubject {
-		return fmt.Errorf("lockout: a subject has 1 to %d bytes", maxSubject)
-	}
-	key := []byte(subject)
-	return s.keysC.submit(ctx, func(u *keysTx) error {
-		if l.IsZero() {
-			if u.lockout.Get(key) == nil {
-				return nil
-			}
-			return u.remove(u.lockout, key)
+	return s.SetLockouts(ctx, map[string]access.Lockout{subject: l})
+}
+
+// SetLockouts keeps the counts of wrong entries of subjects, all of them or none,
+// and forgets those that are zero. It returns after the commit, so that pulling the
+// plug buys nobody another guess.
+func (s *Store) SetLockouts(ctx context.Context, all map[string]access.Lockout) error {
+	for subject := range all {
+		if subject == "" || len(subject) > maxSubject {
+			return fmt.Errorf("lockout: a subject has 1 to %d bytes", maxSubject)
 		}
-		return u.put(u.lockout, key, seal(tagLockout, key, encodeLockout(l)))
+	}
+	all = maps.Clone(all)
+	return s.keysC.submit(ctx, func(u *keysTx) error {
+		for _, subject := range slices.Sorted(maps.Keys(all)) {
+			if err := u.setLockout([]byte(subject), all[subject]); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
+}
+
+func (u *keysTx) setLockout(subject []byte, l access.Lockout) error {
+	switch {
+	case !l.IsZero():
+		return u.put(u.lockout, subject, seal(tagLockout, subject, encodeLockout(l)))
+	case u.lockout.Get(subject) != nil:
+		return u.remove(u.lockout, subject)
+	}
+	return nil
 }

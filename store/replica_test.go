@@ -394,6 +394,18 @@ func TestLockoutsAndLastGood(t *testing.T) {
 	if got, err := h.s.Lockout("point:front"); err != nil || !got.IsZero() {
 		t.Errorf("Lockout after it was forgotten: %+v, %v", got, err)
 	}
+	key, pad := access.Lockout{Failures: 1, Last: start}, access.Lockout{Failures: 4, Last: start}
+	if err := h.s.SetLockouts(ctx, map[string]access.Lockout{"key:1": key, "point:lab": pad}); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.s.SetLockouts(ctx, map[string]access.Lockout{"key:1": {}, "point:lab": pad, "": pad}); err == nil {
+		t.Error("a subject without a name is taken")
+	}
+	for subject, want := range map[string]access.Lockout{"key:1": key, "point:lab": pad} {
+		if got, err := h.s.Lockout(subject); err != nil || got != want {
+			t.Errorf("%s: %+v, %v, want %+v", subject, got, err, want)
+		}
+	}
 	for _, subject := range []string{"", strings.Repeat("x", 300)} {
 		if err := h.s.SetLockout(ctx, subject, l); err == nil {
 			t.Errorf("a subject of %d bytes is taken", len(subject))

@@ -88,10 +88,10 @@ func (l *lateStore) Lockout(subject string) (access.Lockout, error) {
 	return access.Lockout{}, errOpening
 }
 
-func (l *lateStore) SetLockout(ctx context.Context, subject string, lo access.Lockout) error {
+func (l *lateStore) SetLockouts(ctx context.Context, all map[string]access.Lockout) error {
 	if s := l.get(); s != nil {
 		began := time.Now()
-		err := s.SetLockout(ctx, subject, lo)
+		err := s.SetLockouts(ctx, all)
 		l.timed.since(fileKeys, began, err)
 		return err
 	}

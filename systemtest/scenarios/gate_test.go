@@ -67,8 +67,8 @@ func (g *gate) Record(ctx context.Context, ev ...access.Event) (out []access.Eve
 	return out, err
 }
 
-func (g *gate) SetLockout(ctx context.Context, subject string, l access.Lockout) error {
-	return g.write(ctx, func() error { return g.Store.SetLockout(ctx, subject, l) })
+func (g *gate) SetLockouts(ctx context.Context, all map[string]access.Lockout) error {
+	return g.write(ctx, func() error { return g.Store.SetLockouts(ctx, all) })
 }
 
 func (g *gate) SetPlace(ctx context.Context, who access.ID, at access.Place) error {

@@ -233,7 +233,7 @@ func pins(name string, p *panel) classes {
 // rules, the commit of the count, and the comparison.
 func TestPanelAnswersAlike(t *testing.T) {
 	p := newPanel(t, func(s *store.Store) controller.Store { return s })
-	if pins("right and wrong PIN at the panel", p).differ(t, tries(500)) {
+	if pins("right and wrong PIN at the panel", p).differ(t, tries(200)) {
 		t.Error("the time of an answer tells a right PIN from a wrong one")
 	}
 }
@@ -255,7 +255,7 @@ func TestPanelOfHastyComparisonIsFound(t *testing.T) {
 		t.Skip("it takes many tries to find a few microseconds in those of a panel: POSTERN_PIN_TIMING=full")
 	}
 	p := newPanel(t, func(s *store.Store) controller.Store { return hasty{s} })
-	if !pins("control: a comparison that ends early, at the panel", p).differ(t, tries(500)) {
+	if !pins("control: a comparison that ends early, at the panel", p).differ(t, tries(200)) {
 		t.Error("a comparison that ends early is not found, so that the other test shows nothing")
 	}
 }

@@ -56,7 +56,7 @@ func TestPINsAreComparedAlike(t *testing.T) {
 		compared(t, "PIN under duress and wrong PIN", s, always(underDuress), wrongPIN),
 		compared(t, "wrong at its first and at its last digit", s, always("9719"), always("4712")),
 	} {
-		if c.differ(t, tries(5000)) {
+		if c.differ(t, tries(2000)) {
 			t.Errorf("%s: the time of the comparison tells", c.name)
 		}
 	}
@@ -64,7 +64,7 @@ func TestPINsAreComparedAlike(t *testing.T) {
 
 func TestHastyComparisonIsFound(t *testing.T) {
 	s := hasty{keyStore(t, policy(t))}
-	if !compared(t, "control: a comparison that ends early", s, always(right), wrongPIN).differ(t, tries(5000)) {
+	if !compared(t, "control: a comparison that ends early", s, always(right), wrongPIN).differ(t, tries(2000)) {
 		t.Error("a comparison that ends early is not found, so that the other test shows nothing")
 	}
 }
