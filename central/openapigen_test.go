@@ -190,14 +190,51 @@ func badValues() []any {
 	}
 }
 
-// spoil makes one value somewhere in a body another one, which may be wrong.
-func spoil(rt *rapid.T, v any) any {
+// beyond are values just out of the bounds of a schema.
+func (g *generator) beyond(rt *rapid.T, s node) (out []any) {
+	s = pageWriter{g.doc}.deref(s)
+	for _, a := range s.list("anyOf") {
+		out = append(out, g.beyond(rt, nodeOf(a))...)
+	}
+	if s["maximum"] != nil {
+		out = append(out, json.Number(fmt.Sprint(uint64(bound(s, "maximum", 0))+1)))
+	}
+	if s["minimum"] != nil {
+		out = append(out, json.Number(fmt.Sprint(bound(s, "minimum", 0)-1)))
+	}
+	if s["maxLength"] != nil {
+		out = append(out, strings.Repeat("7", int(bound(s, "maxLength", 0))+1))
+	}
+	if s["minLength"] != nil && bound(s, "minLength", 0) > 0 {
+		out = append(out, "")
+	}
+	if s["maxItems"] != nil {
+		out = append(out, slices.Repeat([]any{g.value(rt, s.object("items"))}, int(bound(s, "maxItems", 0))+1))
+	}
+	if s["minItems"] != nil {
+		out = append(out, []any{})
+	}
+	return out
+}
+
+// spoil makes one value somewhere in a body of a schema another one, which may
+// be wrong.
+func (g *generator) spoil(rt *rapid.T, s node, v any) any {
 	bad := func() any {
+		if out := g.beyond(rt, s); len(out) > 0 && chance(rt, 50, "beyond") {
+			return pick(rt, out, "bad")
+		}
 		text, _ := v.(string)
 		if _, err := time.Parse(time.RFC3339, text); err == nil && chance(rt, 80, "bad time") {
 			return pick(rt, badTimes(), "bad")
 		}
 		return pick(rt, badValues(), "bad")
+	}
+	inner := pageWriter{g.doc}.deref(s)
+	for _, a := range inner.list("anyOf") {
+		if a := (pageWriter{g.doc}).deref(nodeOf(a)); a["properties"] != nil {
+			inner = a
+		}
 	}
 	switch v := v.(type) {
 	case map[string]any:
@@ -211,13 +248,13 @@ func spoil(rt *rapid.T, v any) any {
 			delete(v, pick(rt, names, "member"))
 		case len(names) > 0:
 			name := pick(rt, names, "member")
-			v[name] = spoil(rt, v[name])
+			v[name] = g.spoil(rt, inner.object("properties").object(name), v[name])
 		}
 		return v
 	case []any:
 		if len(v) > 0 && rapid.Bool().Draw(rt, "within") {
-			i := rapid.IntRange(0, len(v)-1).Draw(rt, "item")
-			v[i] = spoil(rt, v[i])
+			i := evenly(rt, len(v), "item")
+			v[i] = g.spoil(rt, inner.object("items"), v[i])
 			return v
 		}
 	}
