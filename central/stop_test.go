@@ -67,12 +67,12 @@ func TestClientThatReadsNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	given := make(chan error, 1)
+	given := make(chan struct{})
 	h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		block := make([]byte, 1<<20)
 		for {
 			if _, err := w.Write(block); err != nil {
-				given <- err
+				close(given)
 				return
 			}
 		}
