@@ -56,6 +56,7 @@ func schemaTypes() map[string]schemaType {
 		"CriteriaSide": answered[sodSide](), "Criterion": answered[sodCriterion](), "StatusError": answered[trackedError](),
 		"User": answered[User](), "UserCode": answered[codeAnswer](), "Token": answered[Token]("token"), "NewToken": answered[Token]("revoked_at"),
 		"LevelRule": answered[LevelRule](), "Exclusion": answered[Exclusion](), "Version": answered[wire.Version](), "Panel": answered[PanelInfo](),
+		"PolicyVersion": answered[PolicyVersion](), "PolicyVersions": answered[policyHistoryAnswer](),
 		"PolicyInfo": answered[PolicyInfo](), "PolicyStatus": answered[wire.PolicyStatus](), "PolicyFault": answered[wire.PolicyFault](),
 		"PolicyCheck": answered[PolicyCheck](), "DoorModes": answered[ModesInfo](), "DoorOrder": answered[wire.DoorOrder](),
 		"SiteModes": answered[siteModeAnswer](), "SiteMode": answered[SiteMode](), "CommandOutcome": answered[CommandOutcome](),
