@@ -80,7 +80,7 @@ func TestSalvageOfManyEvents(t *testing.T) {
 		t.Errorf("recovery %+v, want %d events saved", h.rec, most)
 	}
 	seqs, _ := h.recent()
-	if uint64(seqs[0]) != events || len(h.waiting()) != 600 {
+	if seqs[0] != events || len(h.waiting()) != 600 {
 		t.Errorf("the newest is %d of %d, %d wait", seqs[0], len(seqs), len(h.waiting()))
 	}
 	h.reopen()
