@@ -207,6 +207,12 @@ func TestRemove(t *testing.T) {
 		k.panel("p1", 6, level(1))
 		id := k.addCard(1, level(1))
 		byKey := k.addCard(2)
+		// A key beside an id says which that is to be.
+		for key, want := range map[string]int{`{"identification":"0000000000001","type":"card"}`: 400, `{"identification":"0000000000002","type":"proximity"}`: 404} {
+			if r := k.send(k.secret, "/v1/accesskeys/remove", fmt.Sprintf(`{"id":%q,"key":%s}`, id, key)); r.status != want {
+				t.Errorf("remove of %s by its id: got %d, want %d", key, r.status, want)
+			}
+		}
 		if r := k.post(http.StatusNoContent, "/v1/accesskeys/remove", fmt.Sprintf(`{"id":%q}`, id)); r.body != "" {
 			t.Errorf("remove answers a body: %s", r.body)
 		}

@@ -20,14 +20,17 @@ type removeRequest struct {
 }
 
 func (r removeRequest) check() (id access.ID, ident access.Identification, err error) {
-	if r.ID.Has() {
-		id, err = readID(r.ID.Value, "id")
-		return id, ident, err
-	}
-	if !r.Key.Has() {
+	if !r.ID.Has() && !r.Key.Has() {
 		return id, ident, badRequest("KeyRequired", "id", "id or key is required")
 	}
-	ident, err = r.Key.Value.parse(false)
+	if r.ID.Has() {
+		if id, err = readID(r.ID.Value, "id"); err != nil {
+			return id, ident, err
+		}
+	}
+	if r.Key.Has() { // beside an id it says which key that is to be
+		ident, err = r.Key.Value.parse(false)
+	}
 	return id, ident, err
 }
 
