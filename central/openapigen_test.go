@@ -186,7 +186,12 @@ func badValues() []any {
 	return []any{
 		nil, true, json.Number("-1"), json.Number("0.5"), json.Number("1e400"), json.Number("99999999999999999999"), json.Number("2147483648"),
 		"", " ", "\x00", "a\u202eb", "\U0001f511", strings.Repeat("x", 2000), mark, "null", "' OR 1=1 --", "{{.}}", "../../etc/passwd",
-		"00000000-0000-0000-0000-000000000000", []any{}, []any{nil}, map[string]any{}, map[string]any{"a": nil}, slices.Repeat([]any{"x"}, 300),
+		"00000000-0000-0000-0000-000000000000",
+		[]any{},
+		[]any{nil},
+		map[string]any{},
+		map[string]any{"a": nil},
+		slices.Repeat([]any{"x"}, 300),
 	}
 }
 
