@@ -137,7 +137,7 @@ func bound(s node, key string, fallback int64) int64 {
 
 // merged is a schema with what one of its alternatives says of it.
 func merged(s, branch node) node {
-	out := node(maps.Clone(s))
+	out := maps.Clone(s)
 	props := map[string]any(maps.Clone(s.object("properties")))
 	maps.Copy(props, branch.object("properties"))
 	out["properties"] = props
