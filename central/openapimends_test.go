@@ -47,6 +47,8 @@ func TestStrictInput(t *testing.T) {
 			{key, "POST", "/v1/accesskeys/add", add("valid_to_date", "2026-03-01T12:00:00+25:00"), 400, "InvalidDate"},
 			{key, "POST", "/v1/accesskeys/add", add("valid_to_date", "2026-03-01T12:00:00+24:00"), 400, "InvalidDate"},
 			{key, "POST", "/v1/accesskeys/add", add("valid_to_date", "2026-03-01T12:00:00+05:60"), 400, "InvalidDate"},
+			{key, "POST", "/v1/accesskeys/remove", `{"id":"` + level(1).String() + `","key":{"type":"fob"}}`, 400, "InvalidType"},
+			{key, "POST", "/v1/accesskeys/remove", `{"id":"` + level(1).String() + `","key":{"type":"code","identification":"x"}}`, 400, "InvalidIdentification"},
 			{s.admin.token, "PUT", approvers, "", 400, `"field":"approvers"`},
 			{s.admin.token, "PUT", approvers, `{}`, 400, `"field":"approvers"`},
 			{s.admin.token, "PUT", approvers, `{"approvers":null,"required_votes":0}`, 400, `"field":"approvers"`},

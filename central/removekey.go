@@ -29,7 +29,7 @@ func (r removeRequest) check() (id access.ID, ident access.Identification, err e
 		}
 	}
 	if r.Key.Has() { // beside an id it says which key that is to be
-		ident, err = r.Key.Value.parse(false)
+		ident, err = r.Key.Value.parse(r.ID.Has())
 	}
 	return id, ident, err
 }
