@@ -31,7 +31,7 @@ func TestContinuationProperty(t *testing.T) {
 			w.panels[system] = newFakePanel(r, system)
 		}
 		w.begin()
-		for range rapid.IntRange(1, 25).Draw(rt, "steps") {
+		for range rapid.IntRange(1, 10).Draw(rt, "steps") {
 			if rapid.Bool().Draw(rt, "read") {
 				w.read()
 			} else {
