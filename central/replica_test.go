@@ -414,7 +414,13 @@ func TestRuns(t *testing.T) {
 			{b1, 1, 2, 4, 2, false, wire.Through{BootID: b1, Seq: 3}},
 			{b1, 3, 4, 4, 4, true, none},
 		}, 0, 6},
-		"back in a boot":        {[]row{{b1, 9, 10, 12, 10, true, none}, {b1, 4, 5, 6, 5, false, none}}, 0, 3},
+		"back in a boot": {[]row{{b1, 9, 10, 12, 10, true, none}, {b1, 4, 5, 6, 5, true, none}, {b1, 4, 5, 6, 5, true, none}, {b1, 12, 13, 13, 13, true, none}}, 0, 6},
+		"back in a boot, and on from there": {[]row{
+			{b1, 9, 10, 12, 10, true, none},
+			{b1, 7, 8, 11, 8, false, wire.Through{BootID: b1, Seq: 9}},
+			{b1, 9, 10, 11, 10, true, none},
+			{b2, 11, 12, 12, 12, true, none},
+		}, 0, 6},
 		"numbers of long ago":   {[]row{{b1, 0, 1, 3, 1, true, none}, {b2, 3, 4, 5, 4, true, none}, {b1, 2, 3, 3, 3, true, none}, {b2, 5, 6, 6, 6, true, none}}, 0, 6},
 		"duplicate of elsewhen": {[]row{{b1, 0, 1, 3, 1, true, none}, {b1, 0, 1, 1, 1, true, none}, {b1, 3, 4, 4, 4, true, none}}, 0, 4},
 	} {
@@ -477,6 +483,11 @@ func TestStatusRuns(t *testing.T) {
 	}
 	if got := give(7, 6, 6); got != nil {
 		t.Errorf("a row after a gap was confirmed: %v", got)
+	}
+	// A row that a database of before had confirmed, and the panel's card has again.
+	before = r.dump()
+	if got := give(4, 3, 4); len(got) != 1 || got[0].Seq != 4 || r.dump() != before {
+		t.Errorf("a row of before: confirmed %v, want it confirmed and nothing changed", got)
 	}
 }
 

@@ -3,6 +3,7 @@ package central
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"postern/access"
@@ -104,8 +105,17 @@ func (s *Store) takeEvents(ctx context.Context, system string, m wire.Events) (a
 		if err != nil || !v.take {
 			return err
 		}
-		if err := t.insertEvents(ctx, system, m.BootID, m.Entries[v.skip:]); err != nil {
+		entries := m.Entries[v.skip:]
+		if v.late > 0 {
+			if entries, err = t.unknown(ctx, system, m.BootID, entries[:v.late]); err != nil {
+				return fmt.Errorf("read events: %w", err)
+			}
+		}
+		if err := t.insertEvents(ctx, system, m.BootID, entries); err != nil {
 			return fmt.Errorf("store events: %w", err)
+		}
+		if v.late > 0 {
+			return nil
 		}
 		return t.eventsThrough(ctx, system, m.Entries[last])
 	})
@@ -113,6 +123,16 @@ func (s *Store) takeEvents(ctx context.Context, system string, m wire.Events) (a
 		return nil, err
 	}
 	return ack, nil
+}
+
+// unknown leaves out the entries that are here already.
+func (t *tx) unknown(ctx context.Context, system string, boot access.ID, entries []wire.Entry) ([]wire.Entry, error) {
+	const query = "SELECT seq FROM events WHERE system_id = $1 AND boot_id = $2 AND seq >= $3 AND seq <= $4"
+	known, err := all(ctx, t, func(scan func(...any) error) (seq uint64, err error) {
+		err = scan(&seq)
+		return seq, err
+	}, query, system, boot.String(), int64(entries[0].Seq), int64(entries[len(entries)-1].Seq))
+	return slices.DeleteFunc(slices.Clone(entries), func(e wire.Entry) bool { return slices.Contains(known, e.Seq) }), err
 }
 
 func (t *tx) insertEvents(ctx context.Context, system string, boot access.ID, entries []wire.Entry) error {

@@ -34,6 +34,7 @@ type run struct {
 type verdict struct {
 	take bool          // store the rows from skip on
 	skip uint64        // this many of them are stored already
+	late uint64        // store only so many, and move no cursor
 	ack  *wire.Through // confirm this row; nil is none
 	lost uint64        // this many rows before it are lost
 }
@@ -42,7 +43,7 @@ type verdict struct {
 // what was lost before it.
 func (t *tx) judge(ctx context.Context, r run) (verdict, error) {
 	v, err := t.verdict(ctx, r)
-	if err != nil || !v.take {
+	if err != nil || !v.take || v.late > 0 {
 		return v, err
 	}
 	if err := t.moveCursor(ctx, r, v.skip); err != nil {
@@ -96,7 +97,12 @@ func (t *tx) verdict(ctx context.Context, r run) (verdict, error) {
 	if last > 0 && r.from <= last {
 		switch {
 		case r.from < first:
-			return verdict{}, nil // within a boot nothing goes back
+			// Rows from before what is known of their boot: this database was restored
+			// from a backup, and the panel's card too, or the power went before it had
+			// trimmed what the database had confirmed before. What they say of keys was
+			// asked for again when they were found missing; events are taken, each once.
+			n := min(r.to, first-1) - r.from + 1
+			return verdict{take: r.streamOf == streamEvents, late: n, ack: &wire.Through{BootID: r.boot, Seq: r.from + n - 1}}, nil
 		case r.to <= last:
 			return verdict{ack: v.ack}, nil // a duplicate: its confirmation was lost
 		}
