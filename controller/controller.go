@@ -313,12 +313,16 @@ func (c *Controller) Unlock(ctx context.Context, id string) error {
 		return fmt.Errorf("%w: door %q, of the same interlock, is open or released", ErrRefused, other)
 	}
 	answer := make(chan error, 1)
-	c.reserve(id)
+	undo := c.reserve(id)
 	if !d.send(doorMessage{unlock: answer, ctx: ctx}) {
+		undo()
 		return fmt.Errorf("%w: the door is not answering", ErrRefused)
 	}
 	select {
 	case err := <-answer:
+		if err != nil {
+			undo() // what is released all the same the door has said itself
+		}
 		return err
 	case <-ctx.Done():
 		return ctx.Err()

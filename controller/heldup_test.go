@@ -133,3 +133,21 @@ func TestForgivingOneKeepsTheOthers(t *testing.T) {
 		})
 	})
 }
+
+// An unlock that is refused releases nothing, and so keeps no other door shut.
+func TestRefusedUnlockBarsNoOtherDoor(t *testing.T) {
+	run(t, func(b *bench) {
+		b.give(cardA, keyA, "")
+		b.rule(func(p *access.Policy) {
+			p.Interlocks = []access.Interlock{{Name: "sluice", Doors: []string{"front", "lab"}}}
+		})
+		b.c.SetOrders([]access.DoorOrder{{Door: "lab", Mode: access.LockedDown}})
+		synctest.Wait()
+		b.obs.take()
+		if err := b.c.Unlock(b.t.Context(), "lab"); !errors.Is(err, ErrRefused) {
+			t.Fatalf("unlock a door that is locked down: %v", err)
+		}
+		b.badge(b.front, cardA)
+		b.want("beside a door that stayed locked", told{access.GrantedCard, "", "front", keyA, "0001234567890"})
+	})
+}

@@ -147,10 +147,16 @@ func (c *Controller) checkStale() {
 // word is in.
 const reserveFor = time.Second
 
-func (c *Controller) reserve(door string) {
+func (c *Controller) reserve(door string) (undo func()) {
 	c.mu.Lock()
+	defer c.mu.Unlock()
+	before := c.reserved[door]
 	c.reserved[door] = c.mono() + reserveFor
-	c.mu.Unlock()
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.reserved[door] = before
+	}
 }
 
 // busy lists the doors that are open or released.
