@@ -113,6 +113,21 @@ func TestContactFaultCountsWhoMayGo(t *testing.T) {
 	})
 }
 
+// While the contact can't be read nobody is seen to go through: who is granted counts
+// as gone.
+func TestGrantsDuringAContactFaultCount(t *testing.T) {
+	run(t, func(b *bench) {
+		b.give(cardA, keyA, "")
+		b.rule(inside)
+		b.contact.fail <- errors.New("open circuit")
+		synctest.Wait()
+		b.badge(b.front, cardA)
+		if in, err := b.c.Inside("inside"); err != nil || len(in) != 1 || in[0] != keyA {
+			t.Errorf("inside are %v, %v", in, err)
+		}
+	})
+}
+
 func TestForgivingOneKeepsTheOthers(t *testing.T) {
 	run(t, func(b *bench) {
 		b.give(cardA, keyA, "")
