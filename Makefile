@@ -26,7 +26,7 @@ bin:
 # Everything that needs no root, no hardware and no other service. gcc is for
 # the race detector.
 test:
-	$(GO) test -race ./...
+	$(GO) test -race -timeout 30m ./...
 
 # The end-to-end tests through real brokers (apt packages mosquitto, nats-server),
 # and who may say and hear what with the shipped access rules.
