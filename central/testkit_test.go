@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -24,7 +25,19 @@ import (
 	"postern/wire"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	asked := false
+	flag.Visit(func(f *flag.Flag) { asked = asked || f.Name == "rapid.checks" })
+	if raced && !asked {
+		_ = flag.Set("rapid.checks", "20") // it takes ten times as long with SQLite; all run without it
+	}
+	// An fsync costs nothing in memory, and here nobody pulls a plug.
+	if info, err := os.Stat("/dev/shm"); err == nil && info.IsDir() && os.Getenv("TMPDIR") == "" {
+		_ = os.Setenv("TMPDIR", "/dev/shm")
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // postgresDSN names the variable that holds the DSN of a PostgreSQL database
 // in which tests may make schemas.

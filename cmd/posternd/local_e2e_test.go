@@ -185,17 +185,20 @@ func TestEndToEndDuress(t *testing.T) {
 		return nil
 	})
 	for range 2 {
-		seq := uint64(0)
-		for _, e := range s.journal() {
-			seq++
-			if e.Seq != seq || e.Type == 362 {
-				t.Errorf("entry %+v, want number %d and no duress", e, seq)
+		s.eventually("the status has as many entries as the journal", func() error { // one may come in between
+			seq := uint64(0)
+			for _, e := range s.journal() {
+				seq++
+				if e.Seq != seq || e.Type == 362 {
+					t.Errorf("entry %+v, want number %d and no duress", e, seq)
+				}
 			}
-		}
-		var st struct{ Journal struct{ Last uint64 } }
-		if err := json.Unmarshal([]byte(s.do("status")), &st); err != nil || st.Journal.Last != seq {
-			t.Errorf("status says %d entries, %v, want %d", st.Journal.Last, err, seq)
-		}
+			var st struct{ Journal struct{ Last uint64 } }
+			if err := json.Unmarshal([]byte(s.do("status")), &st); err != nil || st.Journal.Last != seq {
+				return fmt.Errorf("status says %d entries, %v, want %d", st.Journal.Last, err, seq)
+			}
+			return nil
+		})
 		s.panel.end(t, syscall.SIGKILL)
 		s.startPanel()
 	}

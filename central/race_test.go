@@ -1,0 +1,6 @@
+//go:build race
+
+package central
+
+// raced is whether the race detector is on.
+const raced = true
