@@ -27,6 +27,7 @@ bin:
 # the race detector.
 test:
 	$(GO) test -race -timeout 30m ./...
+	$(GO) test -count=1 ./systemtest/scenarios
 
 # The end-to-end tests through real brokers (apt packages mosquitto, nats-server),
 # and who may say and hear what with the shipped access rules.
