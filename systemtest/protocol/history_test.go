@@ -141,8 +141,9 @@ func newWorld(t *testing.T, tmpl, dir string, seed uint64) *world {
 		must(t, w.o.store.AddPanel(t.Context(), system))
 		p := &panel{
 			t: t, b: w.b, log: log.With("at", system), rand: w.rand, system: system, dir: filepath.Join(dir, system),
-			key: deviceKey(byte(i + 1)), policy: w.policy(system, false, 4),
+			key: deviceKey(byte(i + 1)),
 		}
+		p.policy.Store(w.policy(system, false, 4))
 		p.start()
 		w.pans = append(w.pans, p)
 		time.Sleep(5 * time.Second) // the first to announce a level owns it
@@ -354,7 +355,7 @@ func (w *world) operate() {
 // wrong says what is not as the model has it, "" when all is.
 func (w *world) wrong() string {
 	for _, p := range w.pans {
-		want := w.m.results(p.system, w.owned[p.system], p.policy)
+		want := w.m.results(p.system, w.owned[p.system], p.policy.Load())
 		if diff := cmp.Diff(want, p.keys()); diff != "" {
 			return p.system + " (-model +panel):\n" + diff
 		}

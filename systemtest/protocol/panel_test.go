@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -25,8 +26,8 @@ type panel struct {
 	rand   *rand.Rand
 	system string
 	dir    string
-	key    []byte // device key
-	policy *access.Policy
+	key    []byte                        // device key
+	policy atomic.Pointer[access.Policy] // as announced, also by the client
 
 	boot   access.ID
 	store  *store.Store
@@ -46,7 +47,7 @@ func (p *panel) start() {
 	p.boot[6], p.boot[8] = p.boot[6]&0x0f|0x40, p.boot[8]&0x3f|0x80
 	must(p.t, os.MkdirAll(p.dir, 0o700))
 	s, rec, err := store.Open(context.Background(), store.Options{
-		Dir: p.dir, DeviceKey: p.key, BootID: p.boot, Policy: p.policy, Matchers: matchers, Keep: 10, Cap: 100_000,
+		Dir: p.dir, DeviceKey: p.key, BootID: p.boot, Policy: p.policy.Load(), Matchers: matchers, Keep: 10, Cap: 100_000,
 		Log: p.log, Decode: wire.DecodeSnapshotKey,
 	})
 	must(p.t, err)
@@ -65,11 +66,11 @@ func (p *panel) start() {
 
 func (p *panel) announcement() wire.Panel {
 	w := wire.Panel{
-		Name: p.system, Codes: wire.Codes{Enabled: p.policy.Codes.Enabled, Size: p.policy.Codes.Size},
+		Name: p.system, Codes: wire.Codes{Enabled: p.policy.Load().Codes.Enabled, Size: p.policy.Load().Codes.Size},
 		Doors: []wire.Named{}, AccessPoints: []wire.Point{}, AccessLevels: []wire.PanelLevel{},
 		Limits: wire.Limits{MaxPayload: wire.MaxPayload, MaxLevels: access.MaxLevels},
 	}
-	for _, l := range p.policy.Levels {
+	for _, l := range p.policy.Load().Levels {
 		w.AccessLevels = append(w.AccessLevels, wire.PanelLevel{ID: l.ID, Name: l.Name})
 	}
 	return w
@@ -105,7 +106,7 @@ func (p *panel) restore(from string) {
 func (p *panel) setPolicy(pol *access.Policy) {
 	_, err := p.store.SetPolicy(context.Background(), pol, matchers)
 	must(p.t, err)
-	p.policy = pol
+	p.policy.Store(pol)
 	p.client.PanelChanged()
 }
 
