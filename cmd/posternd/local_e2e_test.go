@@ -194,8 +194,11 @@ func TestEndToEndDuress(t *testing.T) {
 				}
 			}
 			var st struct{ Journal struct{ Last uint64 } }
-			if err := json.Unmarshal([]byte(s.do("status")), &st); err != nil || st.Journal.Last != seq {
-				return fmt.Errorf("status says %d entries, %v, want %d", st.Journal.Last, err, seq)
+			if err := json.Unmarshal([]byte(s.do("status")), &st); err != nil {
+				return err
+			}
+			if st.Journal.Last != seq {
+				return fmt.Errorf("status says %d entries, want %d", st.Journal.Last, seq)
 			}
 			return nil
 		})
