@@ -283,6 +283,13 @@ func TestEndToEndDamagedWhileRunning(t *testing.T) {
 		}
 		return nil
 	})
+	s.eventually("the panel starts anew", func() error { // and until then may know the key, and go
+		out, code := s.cli("events", "--limit", "1000")
+		if n := strings.Count(out, `"type":320`); code != 0 || n < 2 {
+			return fmt.Errorf("exit code %d, %d starts", code, n)
+		}
+		return nil
+	})
 	s.eventually("the key comes back", func() error {
 		if out, code := s.cli("keys", "list"); code != 0 || !strings.Contains(out, a.ID) {
 			return fmt.Errorf("exit code %d: %s", code, out)
