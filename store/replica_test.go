@@ -36,6 +36,14 @@ func TestApplyRules(t *testing.T) {
 			{7, one(put(2, 1, 11)), access.ErrGap, 0, 0, nil},
 			{7, one(put(1, 1, 11)), nil, 1, 1, []brief{{1, 1, ""}}},
 		},
+		"what a fresh panel can't take leaves it fresh": {
+			{7, one(put(2, 1, 11)), access.ErrGap, 0, 0, nil},
+			{3, one(put(1, 1, 11)), nil, 1, 1, []brief{{1, 1, ""}}},
+		},
+		"the newest again, with another content": {
+			{1, one(put(1, 1, 11)), nil, 1, 1, []brief{{1, 1, ""}}},
+			{1, one(put(1, 1, 11, levels(unknown))), nil, 1, 1, []brief{{1, 1, ""}}},
+		},
 		"epochs": {
 			{0, one(put(1, 1, 11)), access.ErrOldEpoch, 0, 0, nil},
 			{3, one(put(1, 1, 11)), nil, 1, 1, []brief{{1, 1, ""}}},
