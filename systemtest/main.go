@@ -27,6 +27,7 @@ import (
 
 	"postern/systemtest/cuts"
 	"postern/systemtest/gpio"
+	"postern/systemtest/jsonfile"
 	"postern/systemtest/machine"
 	"postern/systemtest/systemd"
 )
@@ -128,7 +129,7 @@ func run(ctx context.Context, wanted []string, full bool) error {
 		r.Parts, r.Rows = append(r.Parts, one.Parts...), append(r.Rows, one.Rows...)
 	}
 	fmt.Println()
-	if err := errors.Join(r.print(os.Stdout), r.write(filepath.Join(root, "build", "report", "test-system.json"))); err != nil {
+	if err := errors.Join(r.print(os.Stdout), jsonfile.Write(filepath.Join(root, "build", "report", "test-system.json"), r)); err != nil {
 		return err
 	}
 	if err := ctx.Err(); err != nil {

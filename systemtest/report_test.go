@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"postern/systemtest/jsonfile"
 	"postern/systemtest/machine"
 )
 
@@ -46,7 +47,7 @@ func TestReport(t *testing.T) {
 				t.Errorf("verdict %v, want %q", err, tt.verdict)
 			}
 			path := filepath.Join(t.TempDir(), "build", "report.json")
-			if err := r.write(path); err != nil {
+			if err := jsonfile.Write(path, r); err != nil {
 				t.Fatal(err)
 			}
 			raw, err := os.ReadFile(path)

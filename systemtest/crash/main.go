@@ -20,7 +20,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -32,13 +31,14 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"postern/systemtest/jsonfile"
 	"postern/systemtest/machine"
 )
 
 func main() {
 	full := flag.Bool("full", false, "more steps, more random states")
 	seed := flag.Uint64("seed", 1, "of what is recorded and of the random states")
-	report := flag.String("report", "build/report/test-crash.json", "file for the rows")
+	path := flag.String("report", "build/report/test-crash.json", "file for the rows")
 	recorded := flag.Int("recorded", -1, "run the program of this scenario, to be recorded")
 	flag.Parse()
 	z := size{steps: 60, depth: 1, seed: *seed}
@@ -55,7 +55,7 @@ func main() {
 		return
 	}
 	rows, err := run(ctx, z, os.Stdout)
-	exit(errors.Join(err, finish(rows, *report, os.Stdout)))
+	exit(errors.Join(err, finish(rows, *path, os.Stdout)))
 }
 
 func exit(err error) {
@@ -85,7 +85,7 @@ func runRecorded(ctx context.Context, s scenario, dir string) error {
 
 // finish prints the rows, writes them to a file, and tells whether all are as
 // they must be.
-func finish(rows []machine.Row, report string, out io.Writer) error {
+func finish(rows []machine.Row, path string, out io.Writer) error {
 	fmt.Fprintln(out)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	failed := 0
@@ -100,14 +100,7 @@ func finish(rows []machine.Row, report string, out io.Writer) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	b, err := json.MarshalIndent(rows, "", "  ")
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(report), 0o755); err != nil {
-		return err
-	}
-	if err := os.WriteFile(report, append(b, '\n'), 0o644); err != nil {
+	if err := jsonfile.Write(path, rows); err != nil {
 		return err
 	}
 	if failed > 0 {

@@ -39,6 +39,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"postern/systemtest/faults/site"
+	"postern/systemtest/jsonfile"
 )
 
 // plan is how much is done in a round, and in which time.
@@ -120,7 +121,7 @@ func run(ctx context.Context) error {
 		rep.Rounds = append(rep.Rounds, res)
 	}
 	rep.print(os.Stdout)
-	if err := rep.write(*out); err != nil {
+	if err := jsonfile.Write(*out, rep); err != nil {
 		return err
 	}
 	return rep.verdict()

@@ -27,6 +27,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"postern/systemtest/jsonfile"
 )
 
 const faults = "systemtest/mutations/faults"
@@ -44,7 +46,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "mutations:", err)
 		os.Exit(1)
 	}
-	if err := save(*out, results); err != nil {
+	if err := jsonfile.Write(*out, results); err != nil {
 		fmt.Fprintln(os.Stderr, "mutations:", err)
 		os.Exit(1)
 	}

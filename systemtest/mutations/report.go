@@ -1,11 +1,8 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 )
 
 // The ends of a fault.
@@ -22,18 +19,6 @@ type result struct {
 	End     string  `json:"end"`
 	By      string  `json:"by,omitempty"` // the test that failed first
 	Seconds float64 `json:"seconds"`
-}
-
-// save writes the results to a file.
-func save(path string, results []result) error {
-	data, err := json.MarshalIndent(results, "", "  ")
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
-	}
-	return os.WriteFile(path, append(data, '\n'), 0o644)
 }
 
 // table tells what became of each fault, and reports whether all were caught.

@@ -8,12 +8,13 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"path/filepath"
 	"runtime"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"postern/systemtest/jsonfile"
 )
 
 // Runs are played by as many processes as there are processors, each on one
@@ -95,10 +96,7 @@ func playShared(t *testing.T, first, runs uint64) {
 	wg.Wait()
 	t.Logf("in %s\n%s", time.Since(began).Round(time.Millisecond), sum)
 	if path := os.Getenv("POSTERN_REPORT"); path != "" {
-		data, err := json.MarshalIndent(sum, "", "  ")
-		must(t, err)
-		must(t, os.MkdirAll(filepath.Dir(path), 0o755))
-		must(t, os.WriteFile(path, append(data, '\n'), 0o644))
+		must(t, jsonfile.Write(path, sum))
 	}
 	if !t.Failed() && sum.Scenarios != int(runs*perRun) {
 		t.Errorf("%d scenarios were played of %d", sum.Scenarios, runs*perRun)

@@ -35,6 +35,7 @@ import (
 	"syscall"
 
 	"postern/systemtest/faults/site"
+	"postern/systemtest/jsonfile"
 )
 
 func main() {
@@ -76,5 +77,5 @@ func run(ctx context.Context) error {
 		return err
 	}
 	rep.print(os.Stdout)
-	return rep.write(*out)
+	return jsonfile.Write(*out, rep)
 }

@@ -1,11 +1,8 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"text/tabwriter"
 	"time"
 )
@@ -103,16 +100,4 @@ func (r *report) print(w io.Writer) {
 	door("during changes from central", r.Backlog.During)
 	_ = t.Flush() // to a terminal
 	fmt.Fprintf(w, "bytes counted by: %s\n", r.Counted)
-}
-
-// write writes the report as JSON.
-func (r *report) write(path string) error {
-	raw, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
-	}
-	return os.WriteFile(path, append(raw, '\n'), 0o644)
 }
