@@ -112,26 +112,6 @@ const (
 	CertificateOwn         = "own"         // by which the broker knows the panel
 )
 
-// Certificate is a file of certificates. NotBefore and NotAfter are between which
-// all in it are valid, and Names whom the first is of.
-type Certificate struct {
-	Use        string    `json:"use"`
-	File       string    `json:"file"`                 // its path, or the name of a credential
-	Credential bool      `json:"credential,omitempty"` // of systemd, which only the daemon can read
-	Names      []string  `json:"names,omitempty"`
-	NotBefore  time.Time `json:"not_before,omitzero"`
-	NotAfter   time.Time `json:"not_after,omitzero"`
-	Error      string    `json:"error,omitempty"` // why it can't be used
-}
-
-// Where is the file in words.
-func (c Certificate) Where() string {
-	if c.Credential {
-		return "credential " + c.File
-	}
-	return c.File
-}
-
 // Link is the connection to central.
 type Link struct {
 	Connected bool      `json:"connected"`

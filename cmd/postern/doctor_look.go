@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -41,7 +39,6 @@ type space struct {
 const (
 	littleSpace  = 64 << 20 // bytes
 	littleInodes = 1000
-	soon         = 30 * 24 * time.Hour
 )
 
 func now() time.Time { return time.Now() }
@@ -115,7 +112,9 @@ func (x *examiner) certificates(cfg *config.Config, told []api.Certificate) {
 		}
 		c := api.Certificate{File: file}
 		if err == nil {
-			c.NotBefore, c.NotAfter, err = validity(data)
+			var read api.Certificate
+			err = read.Read(data)
+			c.NotBefore, c.NotAfter = read.NotBefore, read.NotAfter
 		}
 		if err != nil {
 			c.Error = err.Error()
@@ -125,51 +124,22 @@ func (x *examiner) certificates(cfg *config.Config, told []api.Certificate) {
 }
 
 func (x *examiner) certificate(c api.Certificate) {
-	const anew = "Get a new one from whoever runs the broker; it is read at the next connect."
 	name := c.Where()
 	if len(c.Names) > 0 {
 		name += " (" + strings.Join(c.Names, ", ") + ")"
 	}
-	now, from, until := x.now(), c.NotBefore.UTC().Format(time.DateOnly), c.NotAfter.UTC().Format(time.DateOnly)
-	switch left := c.NotAfter.Sub(now); {
-	case c.Error != "":
-		x.wrong("certificates", "certificate-faulty", fmt.Sprintf("%s can't be used: %s", name, c.Error), "Put a PEM certificate there, from whoever runs the broker.")
-	case left <= 0:
-		x.wrong("certificates", "certificate-expired", fmt.Sprintf("%s has expired on %s.", name, until), anew+" If the date is wrong, see the clock.")
-	case now.Before(c.NotBefore):
-		x.wrong("certificates", "certificate-not-yet", fmt.Sprintf("%s is not valid before %s.", name, from), "See the clock; if that is right, get another one from whoever runs the broker.")
-	case left < soon:
-		x.advice("certificates", "certificate-expiring", fmt.Sprintf("%s expires on %s.", name, until), "Get a new one in time; it is read at the next connect.")
+	switch state, what, do := c.State(x.now()); state {
+	case api.CertificateFaulty:
+		x.wrong("certificates", "certificate-faulty", name+" "+what, do)
+	case api.CertificateExpired:
+		x.wrong("certificates", "certificate-expired", name+" "+what+".", do)
+	case api.CertificateNotYet:
+		x.wrong("certificates", "certificate-not-yet", name+" "+what+".", do)
+	case api.CertificateExpiring:
+		x.advice("certificates", "certificate-expiring", name+" "+what+".", do)
 	default:
-		x.ok("certificates", "%s is good until %s", name, until)
+		x.ok("certificates", "%s is good until %s", name, c.NotAfter.UTC().Format(time.DateOnly))
 	}
-}
-
-// validity is between which times all certificates in a PEM file are valid.
-func validity(data []byte) (from, until time.Time, err error) {
-	for {
-		var block *pem.Block
-		if block, data = pem.Decode(data); block == nil {
-			break
-		}
-		if block.Type != "CERTIFICATE" {
-			continue
-		}
-		c, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return from, until, err
-		}
-		if until.IsZero() || c.NotAfter.Before(until) {
-			until = c.NotAfter
-		}
-		if c.NotBefore.After(from) {
-			from = c.NotBefore
-		}
-	}
-	if until.IsZero() {
-		return from, until, errors.New("no certificate in it")
-	}
-	return from, until, nil
 }
 
 // disk looks at where the daemon keeps its data.

@@ -171,7 +171,7 @@ func (p *panel) problems() []api.Problem {
 		add(what, "Doors work with the keys they have. Check the network cable, and mqtt.broker in panel.toml.")
 	}
 	for _, c := range p.certs.list(p.config().MQTT) {
-		if what, do := certificateProblem(c, p.clock.tlsTime()); what != "" {
+		if _, what, do := c.State(p.clock.tlsTime()); what != "" {
 			add("The certificate "+c.Where()+" "+what, do)
 		}
 	}

@@ -119,7 +119,7 @@ func TestCertificateProblem(t *testing.T) {
 		{"not yet", day, 90 * day, "", "is not valid before 2026-11-23"},
 		{"faulty", 0, 0, "no certificate in it", "can't be used: no certificate in it"},
 	} {
-		what, do := certificateProblem(api.Certificate{NotBefore: now.Add(tt.from), NotAfter: now.Add(tt.until), Error: tt.fault}, now)
+		_, what, do := api.Certificate{NotBefore: now.Add(tt.from), NotAfter: now.Add(tt.until), Error: tt.fault}.State(now)
 		if what != tt.want || (do == "") != (tt.want == "") {
 			t.Errorf("%s: %q, %q; want %q", tt.name, what, do, tt.want)
 		}
