@@ -22,6 +22,12 @@ const maxFile = 4 << 30
 // run in a child process with a time-out and a memory limit. ErrLocked and
 // ErrNewer are no damage, nor are the errors of opening the file.
 func CheckFile(path string) error {
+	return viewFile(path, checkRows)
+}
+
+// viewFile reads from a database that no process has open, once its structure is
+// right. ErrLocked is for one that a process has.
+func viewFile(path string, fn func(*bbolt.Tx) error) error {
 	if err := checkStructure(path); err != nil {
 		return err
 	}
@@ -34,7 +40,7 @@ func CheckFile(path string) error {
 			return fmt.Errorf("open: %w", err)
 		}
 		defer db.Close()
-		return db.View(checkRows)
+		return db.View(fn)
 	})
 }
 

@@ -2,11 +2,8 @@ package store
 
 import (
 	"bytes"
-	"errors"
-	"fmt"
 
 	"go.etcd.io/bbolt"
-	berrors "go.etcd.io/bbolt/errors"
 
 	"postern/access"
 )
@@ -80,36 +77,23 @@ func (c *Codes) count(tx *bbolt.Tx) error {
 // CodesIn counts the codes in the keys.db of a daemon that does not run, as they
 // were judged last; nothing is changed. ErrLocked is for one that runs.
 func CodesIn(path string) (c Codes, err error) {
-	if err := checkStructure(path); err != nil {
-		return c, err
-	}
-	err = guard(func() error {
-		db, err := bbolt.Open(path, 0, boltOptions(true))
-		if errors.Is(err, berrors.ErrTimeout) {
-			return ErrLocked
+	err = viewFile(path, func(tx *bbolt.Tx) error {
+		if _, err := readKeysState(tx); err != nil {
+			return err
 		}
-		if err != nil {
-			return fmt.Errorf("open: %w", err)
+		if err := c.count(tx); err != nil {
+			return err
 		}
-		defer db.Close()
-		return db.View(func(tx *bbolt.Tx) error {
-			if _, err := readKeysState(tx); err != nil {
-				return err
+		b := tx.Bucket(bucketLocal)
+		if b == nil {
+			return nil
+		}
+		// Of local keys the file has what they were judged at first.
+		size := c.Size
+		return eachLocal(b, func(_ access.ID, l *localKey) {
+			if size == 0 || l.dec.codeSize == size {
+				c.add(&l.dec)
 			}
-			if err := c.count(tx); err != nil {
-				return err
-			}
-			b := tx.Bucket(bucketLocal)
-			if b == nil {
-				return nil
-			}
-			// Of local keys the file has what they were judged at first.
-			size := c.Size
-			return eachLocal(b, func(_ access.ID, l *localKey) {
-				if size == 0 || l.dec.codeSize == size {
-					c.add(&l.dec)
-				}
-			})
 		})
 	})
 	return c, err
