@@ -27,6 +27,20 @@ func (w *world) pass(length time.Duration) {
 	w.settle()
 }
 
+// rest lets time go by in one piece, and a little more where a door may just be
+// coming into a mode.
+func (w *world) rest(length time.Duration) {
+	to, was := now().Add(length), w.now
+	for next, some := w.boundary(to); some; next, some = w.boundary(to) {
+		w.now = next
+		if soon := next.Add(late); to.Before(soon) {
+			to = soon
+		}
+	}
+	w.now = was
+	time.Sleep(to.Sub(now()))
+}
+
 // scenario is a draw of circumstances, and then some twenty things that happen.
 func (w *world) scenario() {
 	w.trail = append(w.trail[:0], w.trail[max(0, len(w.trail)-60):]...)
@@ -190,7 +204,7 @@ func (w *world) types(r int, keys string) {
 		must(w.t, err)
 		w.dev.present(r, b)
 		if w.armed() {
-			time.Sleep(w.settling())
+			w.rest(w.settling())
 			continue
 		}
 		w.seen()
@@ -506,12 +520,12 @@ func (w *world) cut() {
 	c := w.pick(r)
 	w.did("power cut soon: card %v at %d", c, r)
 	w.dev.present(r, c.bits(r))
-	time.Sleep(w.settling())
+	w.rest(w.settling())
 	if d := doorOf[r]; w.fit[d].contact && !w.swung[d] && chance(w.rand, 50) {
 		w.swung[d] = true
 		w.did("door %d open: true", d)
 		w.dev.drive("contact"+doorID(d), d, true)
-		time.Sleep(w.settling())
+		w.rest(w.settling())
 	}
 	w.effect()
 }
