@@ -210,7 +210,7 @@ type Controller struct {
 	local    int                             // how many of them are the panel's own
 	changer  Source                          // who changed them last
 	first    map[string]time.Time            // until when each door's first card unlocks it
-	reserved map[string]time.Duration        // doors granted a moment ago, which is when that ends
+	reserved map[string]reservation          // doors granted a moment ago
 	people   *access.Presence                // nil until it was read
 	moves    []movement                      // not yet kept
 	stale    bool                            // central has been away for too long
@@ -223,7 +223,7 @@ type Controller struct {
 func New(o Options) *Controller {
 	c := &Controller{opts: o, started: time.Now(), doors: map[string]*door{}, states: map[string]DoorState{}, lockouts: map[string]access.Lockout{}, health: map[string]wiegand.HealthReport{}, inputs: map[string]bool{}}
 	c.poked, c.moved = make(chan struct{}, 1), make(chan struct{}, 1)
-	c.first, c.reserved = map[string]time.Time{}, map[string]time.Duration{}
+	c.first, c.reserved = map[string]time.Time{}, map[string]reservation{}
 	c.policy.Store(o.Policy)
 	c.journal = newRecorder(o.Store, o.Observer, o.Log)
 	for _, w := range o.Doors {
@@ -313,16 +313,13 @@ func (c *Controller) Unlock(ctx context.Context, id string) error {
 		return fmt.Errorf("%w: door %q, of the same interlock, is open or released", ErrRefused, other)
 	}
 	answer := make(chan error, 1)
-	undo := c.reserve(id)
+	c.reserve(id)
 	if !d.send(doorMessage{unlock: answer, ctx: ctx}) {
-		undo()
+		c.unreserve(id)
 		return fmt.Errorf("%w: the door is not answering", ErrRefused)
 	}
 	select {
 	case err := <-answer:
-		if err != nil {
-			undo() // what is released all the same the door has said itself
-		}
 		return err
 	case <-ctx.Done():
 		return ctx.Err()

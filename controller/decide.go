@@ -87,7 +87,6 @@ func (p *point) heldAfterGrant(credentials []access.Credential) bool {
 
 func (p *point) granted(ap *access.AccessPoint, credentials []access.Credential, a answer) {
 	if door := p.c.doors[ap.Door]; door != nil {
-		p.c.reserve(ap.Door)
 		door.grant(grant{extended: a.Extended, at: p.c.mono(), going: p.c.going(ap, a.Decision)})
 	}
 	p.journal(ap, credentials, a.Decision, a.trace)

@@ -68,7 +68,12 @@ func (d *door) send(m doorMessage) bool {
 }
 
 // grant releases the door for a key.
-func (d *door) grant(g grant) { d.send(doorMessage{grant: &g}) }
+func (d *door) grant(g grant) {
+	d.c.reserve(d.w.ID)
+	if !d.send(doorMessage{grant: &g}) {
+		d.c.unreserve(d.w.ID)
+	}
+}
 
 func (d *door) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
@@ -136,6 +141,7 @@ func (d *door) handle(m doorMessage, timer *time.Timer) {
 		d.apply(d.state.Step(d.c.mono(), *m.input), timer)
 		d.cause = cause{}
 	case m.grant != nil:
+		defer d.c.unreserve(d.w.ID) // once the door has said how it is
 		now := d.c.mono()
 		if now-m.grant.at > maxAge {
 			d.c.opts.Log.Warn("grant dropped: the door was held up for too long", "door", d.w.ID)
@@ -154,11 +160,12 @@ func (d *door) handle(m doorMessage, timer *time.Timer) {
 		d.state.SetTimes(*m.times)
 		d.apply(d.state.Step(d.c.mono(), access.DoorInput{}), timer)
 	case m.unlock != nil:
-		if err := m.ctx.Err(); err != nil {
-			m.unlock <- err
-			return
+		err := m.ctx.Err()
+		if err == nil {
+			err = d.unlock(timer)
 		}
-		m.unlock <- d.unlock(timer)
+		d.c.unreserve(d.w.ID)
+		m.unlock <- err
 	case m.ping != nil:
 		m.ping <- struct{}{}
 	}

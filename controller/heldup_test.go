@@ -91,6 +91,42 @@ func TestInterlockCountsAGrantOfAMomentAgo(t *testing.T) {
 	})
 }
 
+// A grant counts until the door has said itself how it is, and no longer.
+func TestInterlockEndsWithTheDoorsOwnWord(t *testing.T) {
+	run(t, func(b *bench) {
+		b.give(cardA, keyA, "")
+		b.rule(func(p *access.Policy) {
+			p.Points[1].Mode = access.ModeCard
+			p.Doors[0].Times.Relock = 0
+			p.Interlocks = []access.Interlock{{Name: "sluice", Doors: []string{"front", "lab"}}}
+		})
+		through := func() {
+			t.Helper()
+			for _, open := range []bool{true, false} {
+				b.contact.levels <- open
+				synctest.Wait()
+			}
+			if b.frontLock.get() {
+				t.Fatal("the front door is still released")
+			}
+		}
+		b.badge(b.front, cardA)
+		through()
+		b.badge(b.lab, cardA)
+		if !b.labLock.get() {
+			t.Error("a card is refused beside a door that is closed again")
+		}
+		b.pass(time.Minute)
+		if err := b.c.Unlock(b.t.Context(), "front"); err != nil {
+			t.Fatal(err)
+		}
+		through()
+		if err := b.c.Unlock(b.t.Context(), "lab"); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // inside has the front door lead into an area.
 func inside(p *access.Policy) {
 	p.Areas = []access.Area{{ID: "inside", Passback: access.PassbackHard}}

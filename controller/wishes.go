@@ -143,19 +143,32 @@ func (c *Controller) checkStale() {
 	}
 }
 
-// reserveFor is how long a door counts as released after a grant, until its own
-// word is in.
+// reserveFor is how long a door counts as released after a grant that it has not
+// taken up.
 const reserveFor = time.Second
 
-func (c *Controller) reserve(door string) (undo func()) {
+// reservation is the grants on their way to a door, which counts as released until
+// its own word is in.
+type reservation struct {
+	grants int
+	until  time.Duration
+}
+
+func (c *Controller) reserve(door string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	before := c.reserved[door]
-	c.reserved[door] = c.mono() + reserveFor
-	return func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.reserved[door] = before
+	c.reserved[door] = reservation{c.reserved[door].grants + 1, c.mono() + reserveFor}
+}
+
+// unreserve is for a grant that its door has taken up, or can't get.
+func (c *Controller) unreserve(door string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r := c.reserved[door]
+	if r.grants--; r.grants > 0 {
+		c.reserved[door] = r
+	} else {
+		delete(c.reserved, door)
 	}
 }
 
@@ -165,7 +178,7 @@ func (c *Controller) busy() []string {
 	defer c.mu.Unlock()
 	var out []string
 	for id, s := range c.states {
-		if s.Open || s.Released || c.reserved[id] > c.mono() {
+		if s.Open || s.Released || c.reserved[id].until > c.mono() {
 			out = append(out, id)
 		}
 	}
