@@ -17,7 +17,7 @@ import (
 // The names that a snapshot is built under.
 const (
 	buildName = "snapshot.build"
-	sortName  = "snapshot.sort"
+	sortName  = "snapshot.sort" // of programs of before
 )
 
 // Bounds of building.
@@ -27,6 +27,7 @@ const (
 	maxIDs     = 1 << 16  // keys remembered one by one
 	notesRead  = 256      // notes read at a time
 	fillSorted = 0.9      // of pages that are filled in order
+	maxRoom    = 1 << 20  // credentials that the index has room for from the start
 )
 
 // ErrBadSnapshot is a snapshot that is not what its manifest says, or of which a
@@ -37,10 +38,8 @@ var ErrBadSnapshot = errors.New("the snapshot is bad")
 // since. Nothing of it is synced until it is whole, and until then it has another
 // name. Transactions are there to bound memory.
 //
-// Keys come ordered by id, which fills the first tree; the rows of the index are
-// sorted meanwhile and fill the second. A row that is not the first of its
-// credential tells that its key is in another's way; those keys are judged again
-// when the index is whole.
+// Keys come ordered by id, which fills the tree; the index fills beside it. Keys
+// of which it has several for one credential are judged again when it is whole.
 type build struct {
 	s        *Store
 	m        access.Snapshot
@@ -48,14 +47,14 @@ type build struct {
 	matchers []access.Matcher
 
 	db    *bbolt.DB
+	index *index
 	tx    *bbolt.Tx
 	u     *keysTx
 	bytes int // put in this transaction
 
 	last    access.ID
 	line    int
-	sort    *sorter
-	contend idSet  // have a credential that another key has
+	contend idSet  // may have a credential that another key has
 	failed  idSet  // may have failed; the others have not
 	upTo    uint64 // the revision of the last note taken up
 	inUse   bool
@@ -89,8 +88,7 @@ func (s *Store) newBuild(m access.Snapshot, p *access.Policy, matchers []access.
 	}
 	db.NoSync, db.NoGrowSync = true, true
 	b := &build{
-		s: s, m: m, policy: p, matchers: matchers, db: db, upTo: m.Revision,
-		sort: &sorter{dir: dir, most: runBytes},
+		s: s, m: m, policy: p, matchers: matchers, db: db, upTo: m.Revision, index: newIndex(int(min(m.Count, maxRoom))),
 	}
 	err = db.Update(func(tx *bbolt.Tx) error {
 		if _, err := s.makeKeys(tx, p, matchers); err != nil {
@@ -110,7 +108,6 @@ func (s *Store) newBuild(m access.Snapshot, p *access.Policy, matchers []access.
 
 // close gives the build up, unless it is in use by now.
 func (b *build) close() {
-	b.sort.close()
 	if b.inUse {
 		return
 	}
@@ -128,10 +125,10 @@ func (b *build) begin() error {
 		return err
 	}
 	b.tx, b.bytes = tx, 0
-	if b.u, err = b.s.keysTx(tx, b.policy, b.matchers); err != nil {
+	if b.u, err = b.s.keysTx(tx, b.index, b.policy, b.matchers); err != nil {
 		return err
 	}
-	b.u.keys.FillPercent, b.u.creds.FillPercent = fillSorted, fillSorted
+	b.u.keys.FillPercent = fillSorted
 	return nil
 }
 
@@ -141,7 +138,11 @@ func (b *build) commit() error {
 	}
 	tx := b.tx
 	b.tx = nil
-	return tx.Commit()
+	if err := tx.Commit(); err != nil {
+		return err
+	}
+	b.index.forget(b.u.gone)
+	return nil
 }
 
 // flush goes on in another transaction.
@@ -160,7 +161,7 @@ func (b *build) put(n int) error {
 	return b.flush()
 }
 
-// load builds both trees from the chunks, and holds them against the manifest.
+// load builds tree and index from the chunks, and holds them against the manifest.
 func (b *build) load(ctx context.Context) error {
 	if err := b.readLines(ctx); err != nil {
 		return err
@@ -171,32 +172,9 @@ func (b *build) load(ctx context.Context) error {
 			ErrBadSnapshot, st.count, st.digest, b.m.Count, b.m.Digest)
 	}
 	st.epoch, st.revision = b.m.Epoch, b.m.Revision
-	if err := b.index(ctx); err != nil {
-		return err
-	}
 	return b.eachOf(ctx, &b.contend, func(id access.ID) error {
 		_, err := b.u.rejudge(id)
 		return b.changed(err)
-	})
-}
-
-// index fills the second tree.
-func (b *build) index(ctx context.Context) error {
-	var last []byte
-	n := 0
-	return b.sort.each(func(k, v []byte) error {
-		if n++; n%1024 == 0 && ctx.Err() != nil {
-			return ctx.Err()
-		}
-		prefix := k[:len(k)-8-idSize]
-		if bytes.Equal(prefix, last) || b.u.local.has(prefix) {
-			b.contend.add(credID(k))
-		}
-		last = append(last[:0], prefix...)
-		if err := b.u.creds.Put(k, slices.Clone(v)); err != nil {
-			return err
-		}
-		return b.put(len(k) + len(v))
 	})
 }
 
@@ -215,7 +193,7 @@ func (b *build) changed(err error) error {
 // eachOf calls do for the keys of a set, which may end the transaction.
 func (b *build) eachOf(ctx context.Context, s *idSet, do func(access.ID) error) error {
 	if !s.all {
-		slices.SortFunc(s.ids, func(a, b access.ID) int { return bytes.Compare(a[:], b[:]) })
+		slices.SortFunc(s.ids, compareIDs)
 		s.ids = slices.Compact(s.ids)
 		return each(ctx, s.ids, do)
 	}

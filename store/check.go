@@ -98,37 +98,16 @@ func scan(b *bbolt.Bucket, tag byte, row func(key, payload []byte) error) error 
 }
 
 func checkKeys(tx *bbolt.Tx, st keysState) error {
-	b, err := buckets(tx, bucketKeys, bucketCreds, bucketStatus, bucketLockout)
+	b, err := buckets(tx, bucketKeys, bucketStatus, bucketLockout)
 	if err != nil {
 		return err
 	}
 	var digest access.Digest
-	var count, wanted, creds uint64
-	err = scan(b[0], tagKey, func(k, payload []byte) error {
-		r, err := decodeKeyRow(payload)
-		if err != nil {
-			return err
-		}
-		if len(k) != idSize {
-			return fmt.Errorf("%w: a key's id has %d bytes", ErrDamaged, len(k))
-		}
+	var count, creds uint64
+	err = eachRecord(b[0], func(id access.ID, r *keyRow, v *decision) {
 		count++
-		if len(r.creds) == 0 {
-			digest = digest.Add(access.ID(k), r.revision)
-		}
-		wanted += uint64(len(r.creds))
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	err = scan(b[1], tagCred, func(k, payload []byte) error {
-		creds++
-		v, err := decodeDecision(credID(k), payload)
-		if v.first {
-			digest = digest.Add(v.key.ID, v.revision)
-		}
-		return err
+		creds += uint64(len(r.creds))
+		digest = digest.Add(id, v.revision)
 	})
 	if err != nil {
 		return err
@@ -136,10 +115,10 @@ func checkKeys(tx *bbolt.Tx, st keysState) error {
 	if count != st.count || digest != st.digest {
 		return fmt.Errorf("%w: %d keys with digest %.8s, want %d with %.8s", ErrDamaged, count, digest, st.count, st.digest)
 	}
-	if creds != st.creds || creds != wanted {
+	if creds != st.creds {
 		return fmt.Errorf("%w: %d credentials, want %d", ErrDamaged, creds, st.creds)
 	}
-	if err := checkStatus(b[2], st); err != nil {
+	if err := checkStatus(b[1], st); err != nil {
 		return err
 	}
 	if err := checkKept(tx); err != nil {
@@ -151,8 +130,23 @@ func checkKeys(tx *bbolt.Tx, st keysState) error {
 	if err := checkLocal(tx); err != nil {
 		return err
 	}
-	return scan(b[3], tagLockout, func(_, payload []byte) error {
+	return scan(b[2], tagLockout, func(_, payload []byte) error {
 		_, err := decodeLockout(payload)
+		return err
+	})
+}
+
+// eachRecord visits every key in order.
+func eachRecord(keys *bbolt.Bucket, do func(access.ID, *keyRow, *decision)) error {
+	return keys.ForEach(func(k, _ []byte) error {
+		if len(k) != idSize {
+			return fmt.Errorf("%w: a key's id has %d bytes", ErrDamaged, len(k))
+		}
+		id := access.ID(k)
+		r, v, ok, err := loadKey(keys, id)
+		if err == nil && ok {
+			do(id, &r, &v)
+		}
 		return err
 	})
 }

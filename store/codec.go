@@ -16,7 +16,7 @@ import (
 const (
 	tagMeta     = 'm'
 	tagKey      = 'k'
-	tagCred     = 'c'
+	tagCred     = 'c' // in files of before
 	tagStatus   = 's'
 	tagLockout  = 'l'
 	tagEvent    = 'e'
@@ -29,12 +29,14 @@ const (
 )
 
 // The first byte of every record is its version. A row of the status outbox that
-// belongs to a snapshot is of the second, and so is an event with how its decision
-// came about; programs of before can't read these.
+// belongs to a snapshot is of the second, and so are an event with how its decision
+// came about, and a key that is in one piece with the state of its file; programs
+// of before can't read these.
 const (
 	recordVersion    = 1
 	snapshotVersion  = 2
 	explainedVersion = 2
+	wholeVersion     = 2
 )
 
 // newest is the newest version of a tag's records.
@@ -44,6 +46,8 @@ func newest(tag byte) byte {
 		return snapshotVersion
 	case tagEvent:
 		return explainedVersion
+	case tagKey, tagMeta:
+		return wholeVersion
 	}
 	return recordVersion
 }

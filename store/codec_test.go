@@ -34,14 +34,33 @@ func genOutcome(t *rapid.T) outcome {
 	}
 }
 
-// record is one kind of record, made at random and read again.
-type record struct {
+func genDecision(t *rapid.T) decision {
+	v := decision{outcome: genOutcome(t), opens: rapid.Bool().Draw(t, "opens"), key: access.Key{
+		ID: testID(1), Type: access.Proximity, State: access.Disabled, Options: access.Options(rapid.Byte().Draw(t, "options")),
+		ValidFrom: genTime(t), ValidTo: genTime(t), Person: genID(t), Levels: rapid.SliceOfN(rapid.Custom(genID), 0, 256).Draw(t, "levels"),
+	}}
+	if len(v.key.Levels) == 0 {
+		v.key.Levels = nil
+	}
+	if rapid.Bool().Draw(t, "code") {
+		v.key.Type, v.codeSize = access.Code, rapid.IntRange(1, 16).Draw(t, "size")
+	} else {
+		v.key.Identification = ident(access.Proximity, rapid.SampledFrom([]string{"EM:1", "MC:9|MD:7", "H10301:1-2", "FOO_9:18446744073709551615-18446744073709551615"}).Draw(t, "ident"))
+	}
+	if rapid.Bool().Draw(t, "pin") {
+		v.key.HasPIN, v.pin = true, rapid.SliceOfN(rapid.Byte(), macSize, macSize).Draw(t, "mac")
+	}
+	return v
+}
+
+// kind is one kind of record, made at random and read again.
+type kind struct {
 	tag    byte
 	make   func(*rapid.T) (want any, payload []byte)
 	decode func([]byte) (any, error)
 }
 
-var records = map[string]record{
+var records = map[string]kind{
 	"key": {tagKey, func(t *rapid.T) (any, []byte) {
 		r := keyRow{
 			claim: rapid.Uint64().Draw(t, "claim"),
@@ -52,22 +71,16 @@ var records = map[string]record{
 		}
 		return r, r.encode()
 	}, func(b []byte) (any, error) { return decodeKeyRow(b) }},
+	"whole key": {tagKey, func(t *rapid.T) (any, []byte) {
+		r := record{keyRow{claim: 7, creds: [][]byte{{1, 2}, {3}}}, genDecision(t)}
+		if rapid.Bool().Draw(t, "fault") {
+			r.row.creds, r.row.outcome = nil, r.dec.outcome
+			r.dec = decision{outcome: r.dec.outcome, key: access.Key{ID: testID(1)}}
+		}
+		return r, r.encode(wholeVersion)
+	}, func(b []byte) (any, error) { return decodeRecord(testID(1), b) }},
 	"credential": {tagCred, func(t *rapid.T) (any, []byte) {
-		v := decision{outcome: genOutcome(t), first: rapid.Bool().Draw(t, "first"), opens: rapid.Bool().Draw(t, "opens"), key: access.Key{
-			ID: testID(1), Type: access.Proximity, State: access.Disabled, Options: access.Options(rapid.Byte().Draw(t, "options")),
-			ValidFrom: genTime(t), ValidTo: genTime(t), Person: genID(t), Levels: rapid.SliceOfN(rapid.Custom(genID), 0, 256).Draw(t, "levels"),
-		}}
-		if len(v.key.Levels) == 0 {
-			v.key.Levels = nil
-		}
-		if rapid.Bool().Draw(t, "code") {
-			v.key.Type, v.codeSize = access.Code, rapid.IntRange(1, 16).Draw(t, "size")
-		} else {
-			v.key.Identification = ident(access.Proximity, rapid.SampledFrom([]string{"EM:1", "MC:9|MD:7", "H10301:1-2", "FOO_9:18446744073709551615-18446744073709551615"}).Draw(t, "ident"))
-		}
-		if rapid.Bool().Draw(t, "pin") {
-			v.key.HasPIN, v.pin = true, rapid.SliceOfN(rapid.Byte(), macSize, macSize).Draw(t, "mac")
-		}
+		v := genDecision(t)
 		return v, v.encode()
 	}, func(b []byte) (any, error) { return decodeDecision(testID(1), b) }},
 	"status": {tagStatus, func(t *rapid.T) (any, []byte) {
@@ -153,6 +166,7 @@ func FuzzDecode(f *testing.F) {
 	for i, p := range [][]byte{
 		(&keyRow{creds: [][]byte{{1, 2}}}).encode(),
 		(&decision{key: access.Key{Identification: ident(access.Proximity, "EM:1"), Levels: []access.ID{levelA}}}).encode(),
+		(&record{keyRow{creds: [][]byte{{1, 2}}}, decision{key: access.Key{Identification: ident(access.Proximity, "EM:1")}}}).encode(wholeVersion),
 		encodeStatus(access.StatusRow{Results: []access.Result{{Revision: 1}}}),
 		encodeLockout(access.Lockout{Failures: 1}),
 		encodeEvent(access.Event{Type: access.Granted}),

@@ -1,8 +1,6 @@
 package store
 
 import (
-	"bytes"
-
 	"go.etcd.io/bbolt"
 
 	"postern/access"
@@ -21,23 +19,25 @@ func (c *Codes) add(d *decision) {
 	}
 }
 
-// codesAt is Codes of the index as they were at a commit.
+// codesAt is Codes of the keys as they were at a commit.
 type codesAt struct {
 	file *bbolt.DB
 	tx   int
 	Codes
 }
 
-// Codes counts the codes. It reads the index of codes after a commit alone, so it
+// Codes counts the codes. It reads the keys with codes after a commit alone, so it
 // may be asked often.
 func (s *Store) Codes() (c Codes, err error) {
+	s.exchange.RLock()
+	defer s.exchange.RUnlock()
 	err = s.keys.view(func(tx *bbolt.Tx) error {
 		now := codesAt{file: tx.DB(), tx: tx.ID()}
 		if was := s.codes.Load(); was != nil && was.file == now.file && was.tx == now.tx {
 			c = was.Codes
 			return nil
 		}
-		err := now.count(tx)
+		err := now.count(tx, s.index.Load().withCodes())
 		if err == nil {
 			s.codes.Store(&now)
 			c = now.Codes
@@ -53,23 +53,16 @@ func (s *Store) Codes() (c Codes, err error) {
 	return c, nil
 }
 
-// count counts the codes of the index.
-func (c *Codes) count(tx *bbolt.Tx) error {
-	b, err := buckets(tx, bucketCreds)
-	if err != nil {
-		return err
-	}
-	cur := b[0].Cursor()
-	for k, v := cur.Seek([]byte{codePrefix}); bytes.HasPrefix(k, []byte{codePrefix}); k, v = cur.Next() {
-		payload, err := unseal(tagCred, k, v)
+// count counts the codes among some keys.
+func (c *Codes) count(tx *bbolt.Tx, ids []access.ID) error {
+	for _, id := range ids {
+		_, v, ok, err := readKey(tx, id)
 		if err != nil {
 			return err
 		}
-		d, err := decodeDecision(credID(k), payload)
-		if err != nil {
-			return err
+		if ok {
+			c.add(&v)
 		}
-		c.add(&d)
 	}
 	return nil
 }
@@ -81,16 +74,17 @@ func CodesIn(path string) (c Codes, err error) {
 		if _, err := readKeysState(tx); err != nil {
 			return err
 		}
-		if err := c.count(tx); err != nil {
-			return err
+		b, err := buckets(tx, bucketKeys)
+		if err == nil {
+			err = eachRecord(b[0], func(_ access.ID, _ *keyRow, v *decision) { c.add(v) })
 		}
-		b := tx.Bucket(bucketLocal)
-		if b == nil {
-			return nil
+		local := tx.Bucket(bucketLocal)
+		if err != nil || local == nil {
+			return err
 		}
 		// Of local keys the file has what they were judged at first.
 		size := c.Size
-		return eachLocal(b, func(_ access.ID, l *localKey) {
+		return eachLocal(local, func(_ access.ID, l *record) {
 			if size == 0 || l.dec.codeSize == size {
 				c.add(&l.dec)
 			}

@@ -74,10 +74,9 @@ func (f *file) view(do func(*bbolt.Tx) error) error {
 	}
 }
 
-// exchange puts another database in use and closes the one before, once the
-// transactions that read it have ended.
-func (f *file) exchange(db *bbolt.DB) {
-	old := f.db.Swap(db)
+// retire closes a database that is out of use, once the transactions that read it
+// have ended.
+func (f *file) retire(old *bbolt.DB) {
 	if err := guard(old.Close); err != nil {
 		f.log.Warn("file that is out of use not closed", "file", f.name, "err", err)
 	}

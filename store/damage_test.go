@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -276,23 +277,34 @@ func TestDeviceKeyChanged(t *testing.T) {
 	}
 }
 
-// badRow breaks the checksum of the row of card 11 in a store that is closed.
-func badRow(t *testing.T, h *harness) {
-	t.Helper()
-	db, err := bbolt.Open(h.path("keys.db"), 0o600, boltOptions(false))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	err = db.Update(func(tx *bbolt.Tx) error {
-		b := tx.Bucket(bucketCreds)
-		k, v := b.Cursor().Seek(em(11).IndexKey())
-		v = bytes.Clone(v)
-		v[2] ^= 1
-		return b.Put(bytes.Clone(k), v)
+// spoil breaks the checksum of the first key's record under a running store, as a
+// rotting card does.
+func (h *harness) spoil() {
+	h.tb.Helper()
+	var row []byte
+	id := testID(1)
+	err := h.s.keys.view(func(tx *bbolt.Tx) error {
+		row = bytes.Clone(tx.Bucket(bucketKeys).Get(id[:]))
+		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
+	f, e := os.OpenFile(h.path("keys.db"), os.O_RDWR, 0)
+	if err = errors.Join(err, e); err != nil {
+		h.tb.Fatalf("spoil: %v", err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(f)
+	found := false
+	for at := 0; err == nil; at++ {
+		i := bytes.Index(data[at:], row)
+		if i < 0 {
+			break
+		}
+		at += i
+		found = true
+		_, err = f.WriteAt([]byte{row[2] ^ 1}, int64(at+2))
+	}
+	if err != nil || !found {
+		h.tb.Fatalf("spoil: %v, found %v", err, found)
 	}
 }
 
@@ -309,9 +321,7 @@ func (h *harness) wantDamaged() {
 func TestDamageAtRunTime(t *testing.T) {
 	h := newHarness(t, func(o *Options) { o.Check = func(context.Context, string) error { return nil } })
 	h.apply(put(1, 1, 11), put(2, 2, 12))
-	h.stop()
-	badRow(t, h)
-	h.open()
+	h.spoil()
 	h.wantOpening(em(12), 2)
 	select {
 	case <-h.s.Damaged():
@@ -340,12 +350,22 @@ func TestDamageAtRunTime(t *testing.T) {
 	}
 }
 
+// A check that overlooked what the index meets is no reason not to start.
+func TestDamageMetAtTheStart(t *testing.T) {
+	h := newHarness(t, func(o *Options) { o.Check = func(context.Context, string) error { return nil } })
+	h.apply(put(1, 1, 11), put(2, 2, 12))
+	h.spoil()
+	h.reopen()
+	if len(h.rec.Quarantined) != 1 {
+		t.Errorf("recovery %+v", h.rec)
+	}
+	h.wantOpening(em(12))
+}
+
 func TestDamageMetByACommit(t *testing.T) {
 	h := newHarness(t, func(o *Options) { o.Check = func(context.Context, string) error { return nil } })
 	h.apply(put(1, 1, 11))
-	h.stop()
-	badRow(t, h)
-	h.open()
+	h.spoil()
 	b := access.Batch{Epoch: 1, Updates: []access.Update{put(2, 2, 11, claim(0))}}
 	if _, err := h.s.Apply(t.Context(), b); !errors.Is(err, ErrDamaged) {
 		t.Errorf("Apply: %v", err)

@@ -147,3 +147,21 @@ func TestDiskFull(t *testing.T) {
 		t.Errorf("recovery %+v", h.rec)
 	}
 }
+
+// A file of before is read as it is where it can't be changed.
+func TestStoreOfBeforeReadOnly(t *testing.T) {
+	dir := tmpfs(t, "8m")
+	copyDir(t, "testdata/before", dir)
+	if err := syscall.Mount("none", dir, "tmpfs", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err != nil {
+		t.Fatal(err)
+	}
+	h := newHarness(t, func(o *Options) { o.Dir = dir })
+	if !h.rec.ReadOnly || len(h.rec.Quarantined) > 0 {
+		t.Errorf("recovery %+v", h.rec)
+	}
+	h.wantOpening(em(11), 1)
+	h.wantOpening(access.CodeCredential("1234"), 3)
+	if same, err := h.s.PINMatches(access.Key{ID: testID(4)}, "4711"); !same || err != nil {
+		t.Errorf("PIN: %v, %v", same, err)
+	}
+}

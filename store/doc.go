@@ -2,11 +2,11 @@
 // central sent, what became of each, the lockouts, and the journal of events.
 //
 // Two bbolt files lie in one directory. keys.db is the panel's replica of
-// central's log: the latest put of each key, an index from credential to key,
-// and the outbox of results. journal.db holds events until central has
-// confirmed them, and a number of confirmed ones for people. They are apart so
-// that an event's commit stays small and damage to one spares the other. The last
-// good time lies beside them in a small file, and outlives both.
+// central's log: the latest put of each key, and the outbox of results. An index
+// from credential to key is made of it in memory. journal.db holds events until
+// central has confirmed them, and a number of confirmed ones for people. They are
+// apart so that an event's commit stays small and damage to one spares the other.
+// The last good time lies beside them in a small file, and outlives both.
 //
 // Every change goes through one committer goroutine per file, which takes
 // whatever queued up during its last commit: a lone change waits for nobody and
@@ -22,10 +22,10 @@
 // that begin from then on read it. Policy and door modes, which are no keys, lie in
 // small files of their own (ReadDocument, WriteDocument).
 //
-// Keys that can't be told apart at a door are decided by claim: rows of the
-// index are ordered (credential, claim, key), so the first row of a credential
-// is the one key that may open with it. What a key may do is therefore a
-// function of the latest puts and the policy alone, whatever way they came.
+// Keys that can't be told apart at a door are decided by claim: the index orders
+// the keys of a credential by claim and id, and the first is the one key that may
+// open with it. What a key may do is therefore a function of the latest puts and
+// the policy alone, whatever way they came.
 //
 // A few local keys are kept at the panel alone. Their claim is below every other,
 // and neither position nor outbox knows of them; snapshots leave them in place.

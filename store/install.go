@@ -88,7 +88,7 @@ func (b *build) putInUse(ctx context.Context) error {
 	if err := syncDir(s.dir()); err != nil {
 		s.log.Error("a power cut may bring the keys back that were before the snapshot", "err", err)
 	}
-	s.keys.exchange(b.db)
+	s.exchangeKeys(b.db, b.index)
 	s.pinLost.Store(false)
 	s.published(st)
 	signal(s.statusReady)

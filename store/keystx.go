@@ -15,10 +15,12 @@ import (
 type keysTx struct {
 	s       *Store
 	keys    *bbolt.Bucket
-	creds   *bbolt.Bucket
 	status  *bbolt.Bucket
 	lockout *bbolt.Bucket
 	meta    *bbolt.Bucket
+
+	index *index
+	gone  map[entry]struct{} // by what keys are found no more
 
 	local   localKeys
 	kept    *bbolt.Bucket // nil when nothing is kept
@@ -35,21 +37,23 @@ type keysTx struct {
 	gaveUp   access.ID // the snapshot that is not to stay staged
 }
 
-func (s *Store) beginKeys(tx *bbolt.Tx) (*keysTx, error) { return s.keysTx(tx, s.policy, s.matchers) }
+func (s *Store) beginKeys(tx *bbolt.Tx) (*keysTx, error) {
+	return s.keysTx(tx, s.index.Load(), s.policy, s.matchers)
+}
 
 // keysTx is for a transaction of any keys.db, the one in use or one in the making.
-func (s *Store) keysTx(tx *bbolt.Tx, p *access.Policy, m []access.Matcher) (*keysTx, error) {
+func (s *Store) keysTx(tx *bbolt.Tx, x *index, p *access.Policy, m []access.Matcher) (*keysTx, error) {
 	st, err := readKeysState(tx)
 	if err != nil {
 		return nil, err
 	}
-	b, err := buckets(tx, bucketKeys, bucketCreds, bucketStatus, bucketLockout, bucketMeta)
+	b, err := buckets(tx, bucketKeys, bucketStatus, bucketLockout, bucketMeta)
 	if err != nil {
 		return nil, err
 	}
-	b[2].FillPercent = 0.95 // rows are only appended
+	b[1].FillPercent = 0.95 // rows are only appended
 	u := &keysTx{
-		s: s, keys: b[0], creds: b[1], status: b[2], lockout: b[3], meta: b[4],
+		s: s, keys: b[0], status: b[1], lockout: b[2], meta: b[3], index: x, gone: map[entry]struct{}{},
 		st: st, was: st, policy: p, matchers: m, now: s.now().Round(0).UTC(),
 	}
 	if u.local, err = s.readLocal(tx, p, m); err != nil {
@@ -86,6 +90,7 @@ func (u *keysTx) addRow(row access.StatusRow) error {
 
 func (u *keysTx) committed() {
 	u.s.policy, u.s.matchers = u.policy, u.matchers
+	u.index.forget(u.gone)
 	u.s.local.Store(&u.local)
 	u.s.published(u.st)
 	if u.rows {
@@ -108,108 +113,110 @@ func (u *keysTx) remove(b *bbolt.Bucket, key []byte) error {
 
 // load reads a key's latest put.
 func (u *keysTx) load(id access.ID) (r keyRow, v decision, ok bool, err error) {
-	return loadKey(u.keys, u.creds, id)
+	return loadKey(u.keys, id)
 }
 
 // loadKey reads a key's latest put; the decision of one without credentials has
 // the outcome alone.
-func loadKey(keys, creds *bbolt.Bucket, id access.ID) (r keyRow, v decision, ok bool, err error) {
+func loadKey(keys *bbolt.Bucket, id access.ID) (r keyRow, v decision, ok bool, err error) {
 	value := keys.Get(id[:])
 	if value == nil {
 		return r, v, false, nil
 	}
 	payload, err := unseal(tagKey, id[:], value)
-	if err == nil {
-		r, err = decodeKeyRow(payload)
-	}
 	if err != nil {
 		return r, v, false, err
 	}
-	if len(r.creds) == 0 {
-		return r, decision{outcome: r.outcome, key: access.Key{ID: id}}, true, nil
+	var rec record
+	if payload[0] < wholeVersion {
+		rec, err = loadSplit(keys.Tx(), id, payload)
+	} else {
+		rec, err = decodeRecord(id, payload)
 	}
-	k := credKey(r.creds[0], r.claim, id)
-	if payload, err = unseal(tagCred, k, creds.Get(k)); err == nil {
-		v, err = decodeDecision(id, payload)
-	}
-	return r, v, err == nil, err
+	return rec.row, rec.dec, err == nil, err
 }
 
-// save writes a key's latest put: its credentials, and its row if that changes.
+// save writes a key's latest put, unless it stands there.
 func (u *keysTx) save(id access.ID, r *keyRow, v *decision) error {
-	for i, c := range r.creds {
-		v.first = i == 0
-		if err := u.putCred(credKey(c, r.claim, id), v); err != nil {
-			return err
-		}
-	}
-	r.outcome = v.outcome
-	return u.putRow(id, r)
-}
-
-func (u *keysTx) putCred(k []byte, v *decision) error {
-	if u.creds.Get(k) == nil {
-		u.st.creds++
-	}
-	return u.put(u.creds, k, seal(tagCred, k, v.encode()))
-}
-
-func (u *keysTx) putRow(id access.ID, r *keyRow) error {
-	row := seal(tagKey, id[:], r.encode())
+	row := sealKey(id, r, v)
 	if bytes.Equal(row, u.keys.Get(id[:])) {
 		return nil
 	}
 	return u.put(u.keys, id[:], row)
 }
 
-// unindex removes the credentials of old that are not among those of next. It comes before judging: a key is not in its own way.
-func (u *keysTx) unindex(id access.ID, old, next *keyRow) error {
+// sealKey is a key's latest put as it is kept.
+func sealKey(id access.ID, r *keyRow, v *decision) []byte {
+	r.outcome = v.outcome
+	return seal(tagKey, id[:], (&record{*r, *v}).encode(wholeVersion))
+}
+
+// move counts a key's credentials and sees to it that the key is found by those
+// of next, and no more by those of old once that is committed.
+func (u *keysTx) move(id access.ID, old, next *keyRow) {
+	u.st.creds = u.st.creds - uint64(len(old.creds)) + uint64(len(next.creds))
 	for _, c := range old.creds {
-		if old.claim == next.claim && hasPrefix(next.creds, c) {
-			continue
-		}
-		k := credKey(c, old.claim, id)
-		if u.creds.Get(k) == nil {
-			return fmt.Errorf("%w: a credential of key %s is missing", ErrDamaged, id)
-		}
-		u.st.creds--
-		if err := u.remove(u.creds, k); err != nil {
-			return err
-		}
+		u.gone[u.index.entry(c, claimed{old.claim, id})] = struct{}{}
 	}
-	return nil
+	for _, c := range next.creds {
+		e := u.index.entry(c, claimed{next.claim, id})
+		u.index.add(e)
+		delete(u.gone, e)
+	}
 }
 
 func hasPrefix(list [][]byte, p []byte) bool {
 	return slices.ContainsFunc(list, func(q []byte) bool { return bytes.Equal(p, q) })
 }
 
+// has reports whether a key has a credential by a claim, as the index has it.
+func (u *keysTx) has(c claimed, cred []byte) (bool, error) {
+	r, _, ok, err := u.load(c.id)
+	return ok && r.claim == c.claim && hasPrefix(r.creds, cred), err
+}
+
 // owner is the key that a credential belongs to: of those that have it, the one
 // with the lowest claim, then id. The zero ID when there is none.
-func (u *keysTx) owner(prefix []byte) access.ID {
-	k, _ := u.creds.Cursor().Seek(prefix)
-	if !bytes.HasPrefix(k, prefix) {
-		return access.ID{}
+func (u *keysTx) owner(cred []byte) (access.ID, error) {
+	for _, c := range u.index.find(cred) {
+		if has, err := u.has(c, cred); has || err != nil {
+			return c.id, err
+		}
 	}
-	return credID(k)
+	return access.ID{}, nil
 }
 
 // inUse reports whether one of a key's credentials belongs to another; the key
-// itself may be in the index or not.
-func (u *keysTx) inUse(id access.ID, r *keyRow) bool {
-	return slices.ContainsFunc(r.creds, func(c []byte) bool {
-		if u.local.has(c) {
-			return true
+// itself may be stored or not.
+func (u *keysTx) inUse(id access.ID, r *keyRow) (bool, error) {
+	self := claimed{r.claim, id}
+	for _, cred := range r.creds {
+		if u.local.has(cred) {
+			return true, nil
 		}
-		k, _ := u.creds.Cursor().Seek(c)
-		return bytes.HasPrefix(k, c) && bytes.Compare(k, credKey(c, r.claim, id)) < 0
-	})
+		for _, c := range u.index.find(cred) {
+			if c.compare(self) >= 0 {
+				break
+			}
+			if c.id == id {
+				continue
+			}
+			if has, err := u.has(c, cred); has || err != nil {
+				return has, err
+			}
+		}
+	}
+	return false, nil
 }
 
 // judge fills in the result of a key's latest put and whether it opens, from the
-// index as it stands.
-func (u *keysTx) judge(id access.ID, r *keyRow, v *decision) (changed bool) {
-	return v.judge(u.policy, u.inUse(id, r), u.now)
+// keys as they stand.
+func (u *keysTx) judge(id access.ID, r *keyRow, v *decision) (changed bool, err error) {
+	inUse, err := u.inUse(id, r)
+	if err != nil {
+		return false, err
+	}
+	return v.judge(u.policy, inUse, u.now), nil
 }
 
 // judge fills in the result and whether the key opens.
@@ -228,13 +235,15 @@ func (v *decision) judge(p *access.Policy, inUse bool, now time.Time) (changed b
 func (u *keysTx) rejudge(id access.ID) (changed bool, err error) {
 	r, v, ok, err := u.load(id)
 	if err == nil && !ok {
-		err = fmt.Errorf("%w: key %s is in the index alone", ErrDamaged, id)
+		err = fmt.Errorf("%w: key %s is missing", ErrDamaged, id)
 	}
 	if err != nil || len(r.creds) == 0 {
 		return false, err
 	}
 	opened := v.opens
-	changed = u.judge(id, &r, &v)
+	if changed, err = u.judge(id, &r, &v); err != nil {
+		return false, err
+	}
 	if changed {
 		u.results = append(u.results, v.result(id))
 	}

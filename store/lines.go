@@ -31,10 +31,11 @@ type parcel struct {
 // prepared is a key as it will be stored, judged as if it were alone.
 type prepared struct {
 	id       access.ID
+	claim    uint64
 	revision uint64
 	failed   bool
 	row      []byte
-	index    []indexed
+	creds    [][]byte
 	err      error // its line can't be read
 }
 
@@ -152,18 +153,13 @@ func (p *prepare) line(line []byte) prepared {
 	row, dec := p.s.latest(up, p.matchers)
 	dec.at = p.now
 	dec.judge(p.policy, false, p.now)
-	out := prepared{id: up.ID, revision: up.Revision, failed: dec.err != access.Applied}
-	for i, c := range row.creds {
-		dec.first = i == 0
-		k := credKey(c, row.claim, up.ID)
-		out.index = append(out.index, indexed{k, seal(tagCred, k, dec.encode())})
+	return prepared{
+		id: up.ID, claim: row.claim, revision: up.Revision, failed: dec.err != access.Applied,
+		row: sealKey(up.ID, &row, &dec), creds: row.creds,
 	}
-	row.outcome = dec.outcome
-	out.row = seal(tagKey, up.ID[:], row.encode())
-	return out
 }
 
-// take puts one key into the first tree, and its index rows where they are sorted.
+// take puts one key into the tree, and into the index.
 func (b *build) take(k *prepared) error {
 	b.line++
 	switch {
@@ -180,13 +176,17 @@ func (b *build) take(k *prepared) error {
 	st := &b.u.st
 	st.digest = st.digest.Add(k.id, k.revision)
 	st.count++
-	st.creds += uint64(len(k.index))
+	st.creds += uint64(len(k.creds))
 	if k.failed {
 		b.failed.add(k.id)
 	}
-	for _, r := range k.index {
-		if err := b.sort.add(r.key, r.value); err != nil {
-			return err
+	for _, c := range k.creds {
+		other, shared := b.index.add(b.index.entry(c, claimed{k.claim, k.id}))
+		if !other.id.IsZero() {
+			b.contend.add(other.id)
+		}
+		if shared || b.u.local.has(c) {
+			b.contend.add(k.id)
 		}
 	}
 	if err := b.u.keys.Put(k.id[:], k.row); err != nil {

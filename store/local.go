@@ -1,9 +1,7 @@
 package store
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
@@ -26,9 +24,6 @@ import (
 // MaxLocalKeys bounds the local keys of a panel.
 const MaxLocalKeys = 32
 
-// maxLocal bounds the parts of a local key's record, in bytes.
-const maxLocal = 16 << 10
-
 // Why a local key can't be added or removed.
 var (
 	ErrInvalidKey = errors.New("this can't be a key of this panel")
@@ -36,15 +31,9 @@ var (
 	ErrManyLocal  = fmt.Errorf("there are %d local keys, and no more may be", MaxLocalKeys)
 )
 
-// localKey is a local key as it is kept, with what the matchers and the policy in
-// force make of it.
-type localKey struct {
-	row keyRow
-	dec decision
-}
-
-// localKeys are those of a transaction, or of the doors, by id.
-type localKeys map[access.ID]*localKey
+// localKeys are those of a transaction, or of the doors, by id, with what the
+// matchers and the policy in force make of them.
+type localKeys map[access.ID]*record
 
 // AddLocal keeps a key at this panel alone: a put, whose revision and claim don't
 // count. ErrInvalidKey, with the reason, is for a put that can't be a key or that
@@ -81,7 +70,7 @@ func (s *Store) RemoveLocal(ctx context.Context, id access.ID) (bool, error) {
 func (s *Store) LocalKeys() []KeyInfo {
 	local := *s.local.Load()
 	out := make([]KeyInfo, 0, len(local))
-	for _, id := range slices.SortedFunc(maps.Keys(local), func(a, b access.ID) int { return bytes.Compare(a[:], b[:]) }) {
+	for _, id := range slices.SortedFunc(maps.Keys(local), compareIDs) {
 		out = append(out, keyInfo(id, &local[id].row, &local[id].dec))
 	}
 	return out
@@ -111,7 +100,11 @@ func (u *keysTx) addLocal(up access.Update) (refused, err error) {
 		return fmt.Errorf("%w: there is a key with this id", ErrInvalidKey), nil
 	}
 	for _, c := range row.creds {
-		if u.local.has(c) || !u.owner(c).IsZero() {
+		owner, err := u.owner(c)
+		if err != nil {
+			return nil, err
+		}
+		if u.local.has(c) || !owner.IsZero() {
 			return ErrInUse, nil
 		}
 	}
@@ -122,9 +115,9 @@ func (u *keysTx) addLocal(up access.Update) (refused, err error) {
 	if u.local == nil {
 		u.local = localKeys{}
 	}
-	l := &localKey{row, dec}
+	l := &record{row, dec}
 	u.local[up.ID] = l
-	return nil, u.put(b, up.ID[:], seal(tagLocal, up.ID[:], l.encode()))
+	return nil, u.put(b, up.ID[:], seal(tagLocal, up.ID[:], l.encode(recordVersion)))
 }
 
 func (u *keysTx) removeLocal(id access.ID) error {
@@ -134,10 +127,12 @@ func (u *keysTx) removeLocal(id access.ID) error {
 		return err
 	}
 	for _, c := range creds {
-		if o := u.owner(c); !o.IsZero() {
-			if _, err := u.rejudge(o); err != nil {
-				return err
-			}
+		owner, err := u.owner(c)
+		if err == nil && !owner.IsZero() {
+			_, err = u.rejudge(owner)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return nil
@@ -171,7 +166,7 @@ func (s *Store) readLocal(tx *bbolt.Tx, p *access.Policy, m []access.Matcher) (l
 		return nil, nil
 	}
 	out := localKeys{}
-	err := eachLocal(b, func(id access.ID, l *localKey) { out[id] = l })
+	err := eachLocal(b, func(id access.ID, l *record) { out[id] = l })
 	if err != nil {
 		return nil, err
 	}
@@ -189,14 +184,14 @@ func (s *Store) fitLocal(local localKeys, p *access.Policy, m []access.Matcher) 
 	}
 }
 
-func eachLocal(b *bbolt.Bucket, row func(access.ID, *localKey)) error {
+func eachLocal(b *bbolt.Bucket, row func(access.ID, *record)) error {
 	return scan(b, tagLocal, func(k, payload []byte) error {
 		if len(k) != idSize {
 			return fmt.Errorf("%w: a local key's id has %d bytes", ErrDamaged, len(k))
 		}
-		l, err := decodeLocal(access.ID(k), payload)
+		l, err := decodeRecord(access.ID(k), payload)
 		if err == nil {
-			row(access.ID(k), l)
+			row(access.ID(k), &l)
 		}
 		return err
 	})
@@ -208,7 +203,7 @@ func checkLocal(tx *bbolt.Tx) error {
 	if b == nil {
 		return nil
 	}
-	return eachLocal(b, func(access.ID, *localKey) {})
+	return eachLocal(b, func(access.ID, *record) {})
 }
 
 // copyLocal copies the local keys of the file in use into another.
@@ -227,27 +222,4 @@ func (s *Store) copyLocal(to *bbolt.Tx) error {
 		}
 	}
 	return nil
-}
-
-func (l *localKey) encode() []byte {
-	b := []byte{recordVersion}
-	for _, part := range [][]byte{l.row.encode(), l.dec.encode()} {
-		b = append(binary.AppendUvarint(b, uint64(len(part))), part...)
-	}
-	return b
-}
-
-func decodeLocal(id access.ID, payload []byte) (*localKey, error) {
-	d := decoder{b: payload}
-	d.u8()
-	row, dec := d.bytes(d.size(maxLocal)), d.bytes(d.size(maxLocal))
-	if err := d.done("local key"); err != nil {
-		return nil, err
-	}
-	l := &localKey{}
-	var err error
-	if l.row, err = decodeKeyRow(row); err == nil {
-		l.dec, err = decodeDecision(id, dec)
-	}
-	return l, err
 }

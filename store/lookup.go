@@ -21,32 +21,40 @@ func (s *Store) Lookup(c access.Credential) (keys []access.Key, err error) {
 	if prefix == nil {
 		return nil, nil
 	}
-	err = s.keys.view(func(tx *bbolt.Tx) error {
-		b := tx.Bucket(bucketCreds)
-		if b == nil {
-			return fmt.Errorf("%w: the bucket %s is missing", ErrDamaged, bucketCreds)
+	s.exchange.RLock()
+	defer s.exchange.RUnlock()
+	x := s.index.Load()
+	for {
+		holders, mark := x.look(prefix)
+		if keys, err = s.opening(prefix, holders); err != nil {
+			return nil, err
 		}
-		cur := b.Cursor()
-		for k, v := cur.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = cur.Next() {
-			payload, err := unseal(tagCred, k, v)
+		// The index is read before the keys: one that got the credential since, while
+		// another lost it, is found the next time.
+		if _, now := x.look(prefix); now == mark {
+			return append(keys, s.local.Load().find(prefix)...), nil
+		}
+	}
+}
+
+// opening gives the key that a credential belongs to, if that opens.
+func (s *Store) opening(cred []byte, holders []claimed) (keys []access.Key, err error) {
+	err = s.keys.view(func(tx *bbolt.Tx) error {
+		for _, c := range holders {
+			r, v, ok, err := readKey(tx, c.id)
 			if err != nil {
 				return err
 			}
-			if len(payload) < 2 || payload[1]&flagOpens == 0 {
-				continue
+			if ok && r.claim == c.claim && hasPrefix(r.creds, cred) {
+				if v.opens {
+					keys = append(keys, v.key)
+				}
+				return nil
 			}
-			d, err := decodeDecision(credID(k), payload)
-			if err != nil {
-				return err
-			}
-			keys = append(keys, d.key)
 		}
 		return nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	return append(keys, s.local.Load().find(prefix)...), nil
+	return keys, err
 }
 
 // PINMatches compares a PIN as typed with the one that k has in the store. It
@@ -75,11 +83,11 @@ func (s *Store) PINMatches(k access.Key, pin string) (bool, error) {
 }
 
 func readKey(tx *bbolt.Tx, id access.ID) (r keyRow, v decision, ok bool, err error) {
-	b, err := buckets(tx, bucketKeys, bucketCreds)
+	b, err := buckets(tx, bucketKeys)
 	if err != nil {
 		return r, v, false, err
 	}
-	return loadKey(b[0], b[1], id)
+	return loadKey(b[0], id)
 }
 
 // KeyInfo is a key for people: its latest put and what became of it. Of a put
@@ -112,7 +120,7 @@ func (s *Store) Key(id access.ID) (info KeyInfo, ok bool, err error) {
 // the given one; the zero ID starts at the beginning.
 func (s *Store) Keys(after access.ID, limit int) (out []KeyInfo, err error) {
 	err = s.keys.view(func(tx *bbolt.Tx) error {
-		b, err := buckets(tx, bucketKeys, bucketCreds)
+		b, err := buckets(tx, bucketKeys)
 		if err != nil {
 			return err
 		}
@@ -123,7 +131,7 @@ func (s *Store) Keys(after access.ID, limit int) (out []KeyInfo, err error) {
 		}
 		for ; k != nil && len(out) < limit; k, _ = c.Next() {
 			id := access.ID(k)
-			r, v, _, err := readKey(tx, id)
+			r, v, _, err := loadKey(b[0], id)
 			if err != nil {
 				return err
 			}

@@ -169,9 +169,12 @@ func TestUnsealVersions(t *testing.T) {
 		tag, version byte
 		want         error
 	}{
-		{tagKey, 0, ErrDamaged},
+		{tagLockout, 0, ErrDamaged},
+		{tagLockout, recordVersion, nil},
+		{tagLockout, recordVersion + 1, ErrNewer},
 		{tagKey, recordVersion, nil},
-		{tagKey, recordVersion + 1, ErrNewer},
+		{tagKey, wholeVersion, nil},
+		{tagKey, wholeVersion + 1, ErrNewer},
 		{tagStatus, snapshotVersion, nil},
 		{tagStatus, snapshotVersion + 1, ErrNewer},
 		{tagEvent, 255, ErrNewer},

@@ -326,8 +326,10 @@ func (op *opening) suitKeys(tx *bbolt.Tx) error {
 	if st.device != op.s.secrets.check() {
 		return errors.New("device key changed")
 	}
-	_, err = buckets(tx, bucketKeys, bucketCreds, bucketStatus, bucketLockout)
-	return err
+	if _, err = buckets(tx, bucketStatus, bucketLockout); err != nil {
+		return err
+	}
+	return op.s.readIndex(tx, st)
 }
 
 func suitJournal(tx *bbolt.Tx) error {
@@ -363,7 +365,7 @@ func (op *opening) fillKeys(db *bbolt.DB, aside string) (int, error) {
 
 // makeKeys makes the buckets of a keys.db without a key, and its state.
 func (s *Store) makeKeys(tx *bbolt.Tx, p *access.Policy, m []access.Matcher) (meta *bbolt.Bucket, err error) {
-	b, err := makeBuckets(tx, bucketMeta, bucketKeys, bucketCreds, bucketStatus, bucketLockout)
+	b, err := makeBuckets(tx, bucketMeta, bucketKeys, bucketStatus, bucketLockout)
 	if err != nil {
 		return nil, err
 	}

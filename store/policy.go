@@ -76,21 +76,10 @@ func (u *keysTx) eachKey(do func(access.ID) error) error {
 	return nil
 }
 
-// indexRow is a row of the index that is to be.
-type indexRow struct {
-	key   []byte
-	id    access.ID
-	first bool
-}
-
-// reindex moves every card to the credentials that the readers now make of it,
-// closed until it is judged there; a code is one whatever the readers. Rows go in
-// sorted: bbolt splits its pages at the commit alone, and rows in no order would
-// each move all that came before.
+// reindex has every card found by the credentials that the readers now make of
+// it; a code is one whatever the readers. The keys are judged afterwards.
 func (u *keysTx) reindex() error {
-	var rows []indexRow
-	var moved []access.ID
-	err := u.eachKey(func(id access.ID) error {
+	return u.eachKey(func(id access.ID) error {
 		r, v, _, err := u.load(id)
 		if err != nil {
 			return err
@@ -99,41 +88,11 @@ func (u *keysTx) reindex() error {
 		if slices.EqualFunc(creds, r.creds, bytes.Equal) {
 			return nil
 		}
-		moved = append(moved, id)
-		for i, c := range creds {
-			rows = append(rows, indexRow{credKey(c, r.claim, id), id, i == 0})
-		}
-		return nil
+		next := r
+		next.creds = creds
+		u.move(id, &r, &next)
+		return u.save(id, &next, &v)
 	})
-	if err != nil {
-		return err
-	}
-	slices.SortFunc(rows, func(a, b indexRow) int { return bytes.Compare(a.key, b.key) })
-	for _, row := range rows {
-		_, v, _, err := u.load(row.id)
-		if err != nil {
-			return err
-		}
-		v.opens, v.first = false, row.first
-		if err := u.putCred(row.key, &v); err != nil {
-			return err
-		}
-	}
-	for _, id := range moved {
-		old, v, _, err := u.load(id)
-		if err != nil {
-			return err
-		}
-		r := old
-		r.creds = u.credsNow(&old, &v)
-		if err := u.unindex(id, &old, &r); err != nil {
-			return err
-		}
-		if err := u.putRow(id, &r); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // credsNow are the credentials of a key under the matchers now in force.
@@ -169,7 +128,7 @@ func hashPolicy(p *access.Policy) hash16 {
 	for i, l := range p.Levels {
 		ids[i] = l.ID
 	}
-	slices.SortFunc(ids, func(a, b access.ID) int { return bytes.Compare(a[:], b[:]) })
+	slices.SortFunc(ids, compareIDs)
 	for _, id := range ids {
 		b = append(b, id[:]...)
 	}

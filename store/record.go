@@ -11,21 +11,53 @@ import (
 
 // Bounds of what a record may hold, for writing and for decoding.
 const (
-	maxDetail  = 200 // bytes of a result's or an event's detail
-	maxText    = 128 // bytes of any other text
-	maxPrefix  = 64  // bytes of a credential in the index
-	maxCreds   = 16  // credentials of one key
+	maxDetail  = 200      // bytes of a result's or an event's detail
+	maxText    = 128      // bytes of any other text
+	maxPrefix  = 64       // bytes of a credential in the index
+	maxCreds   = 16       // credentials of one key
+	maxRecord  = 16 << 10 // bytes of either part of a key's record
 	macSize    = 32
 	idSize     = 16
 	maxSubject = 256 // bytes of a lockout's subject
 )
 
-// keyRow is what is kept of a key by its id: where in the index the rest lies.
-// It stays as it is while the key keeps claim and credentials, so that a change
-// to a key writes one tree alone.
+// record is a key's latest put as it is kept, under its id.
+type record struct {
+	row keyRow
+	dec decision
+}
+
+// encode is the payload of a record in the given version.
+func (r *record) encode(version byte) []byte {
+	b := []byte{version}
+	for _, part := range [][]byte{r.row.encode(), r.dec.encode()} {
+		b = append(binary.AppendUvarint(b, uint64(len(part))), part...)
+	}
+	return b
+}
+
+func decodeRecord(id access.ID, payload []byte) (r record, err error) {
+	d := decoder{b: payload}
+	d.u8()
+	row, dec := d.bytes(d.size(maxRecord)), d.bytes(d.size(maxRecord))
+	if err := d.done("key"); err != nil {
+		return r, err
+	}
+	if r.row, err = decodeKeyRow(row); err != nil {
+		return r, err
+	}
+	if len(r.row.creds) == 0 {
+		r.dec = decision{outcome: r.row.outcome, key: access.Key{ID: id}}
+		return r, nil
+	}
+	r.dec, err = decodeDecision(id, dec)
+	return r, err
+}
+
+// keyRow is by what a key is found.
 type keyRow struct {
 	claim uint64
-	creds [][]byte // index prefixes; none when it has a fault
+	creds [][]byte // in the form of the index; none when it has a fault
 	// Of a key that has no credential, the put itself.
 	outcome
 }
@@ -91,7 +123,8 @@ func decodeKeyRow(payload []byte) (r keyRow, err error) {
 	return r, d.done("key")
 }
 
-// The flags of a decision record; flagOpens is read in place.
+// The flags of a decision. Files of before have one more, which meant nothing to
+// a door.
 const (
 	flagOpens = 1 << iota
 	flagFrom
@@ -99,15 +132,12 @@ const (
 	flagPerson
 	flagPIN
 	flagCode
-	flagFirst
 )
 
-// decision is a key's latest put, stored under each of its credentials: what a
-// door needs to know, and what became of it. For a code key.Identification is
-// zero and codeSize set.
+// decision is what a door needs to know of a key's latest put, and what became of
+// it. For a code key.Identification is zero and codeSize set.
 type decision struct {
 	outcome
-	first    bool // of the key's credentials, this is the first
 	opens    bool
 	key      access.Key
 	codeSize int
@@ -127,7 +157,6 @@ func (v *decision) encode() []byte {
 		{!k.Person.IsZero(), flagPerson},
 		{v.pin != nil, flagPIN},
 		{k.Type == access.Code, flagCode},
-		{v.first, flagFirst},
 	} {
 		if f.set {
 			flags |= f.flag
@@ -160,7 +189,7 @@ func decodeDecision(id access.ID, payload []byte) (decision, error) {
 	d := decoder{b: payload}
 	d.u8()
 	flags := d.u8()
-	v := decision{opens: flags&flagOpens != 0, first: flags&flagFirst != 0, key: access.Key{ID: id, Type: access.Proximity}}
+	v := decision{opens: flags&flagOpens != 0, key: access.Key{ID: id, Type: access.Proximity}}
 	v.key.State, v.key.Options = access.State(d.u8()), access.Options(d.u8())
 	if flags&flagCode != 0 {
 		v.key.Type, v.codeSize = access.Code, int(d.u8())
@@ -198,21 +227,6 @@ func decodeDecision(id access.ID, payload []byte) (decision, error) {
 // claimOf is what Judge needs of a key's latest put.
 func claimOf(v *decision) access.Claim {
 	return access.Claim{Fault: v.fault, Type: v.key.Type, CodeSize: v.codeSize, Levels: v.key.Levels}
-}
-
-// credKey is the index row of a key's credential. Big-endian claim and id put
-// the key that the credential belongs to first.
-func credKey(prefix []byte, claim uint64, id access.ID) []byte {
-	b := make([]byte, 0, len(prefix)+8+idSize)
-	b = append(b, prefix...)
-	b = binary.BigEndian.AppendUint64(b, claim)
-	return append(b, id[:]...)
-}
-
-// credID is the key's id in an index row.
-func credID(row []byte) (id access.ID) {
-	copy(id[:], row[max(0, len(row)-idSize):])
-	return id
 }
 
 func encodeLockout(l access.Lockout) []byte {

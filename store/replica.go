@@ -116,22 +116,24 @@ func (u *keysTx) consume(revision uint64, id access.ID, row *keyRow, dec *decisi
 	touched := union(old.creds, row.creds)
 	owners := make([]access.ID, len(touched))
 	for i, c := range touched {
-		owners[i] = u.owner(c)
+		if owners[i], err = u.owner(c); err != nil {
+			return err
+		}
 	}
 	if had {
 		u.st.digest = u.st.digest.Sub(id, was.revision)
 		u.st.count--
-		if err := u.unindex(id, &old, row); err != nil {
-			return err
-		}
 	}
+	u.move(id, &old, row)
 	res := access.Result{Revision: revision, ID: id, At: u.now}
 	switch {
 	case put:
 		u.st.digest = u.st.digest.Add(id, revision)
 		u.st.count++
 		dec.at = u.now
-		u.judge(id, row, dec)
+		if _, err = u.judge(id, row, dec); err != nil {
+			return err
+		}
 		res = dec.result(id)
 		err = u.save(id, row, dec)
 	case had:
@@ -149,7 +151,10 @@ func (u *keysTx) consume(revision uint64, id access.ID, row *keyRow, dec *decisi
 // that of an owner before or after.
 func (u *keysTx) rejudgeOwners(id access.ID, touched [][]byte, before []access.ID) error {
 	for i, c := range touched {
-		now := u.owner(c)
+		now, err := u.owner(c)
+		if err != nil {
+			return err
+		}
 		if now == before[i] {
 			continue
 		}

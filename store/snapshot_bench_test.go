@@ -66,13 +66,10 @@ type benchRow struct{ bucket, key, value []byte }
 
 func allRows(b *testing.B, db *bbolt.DB) (rows []benchRow) {
 	err := db.View(func(tx *bbolt.Tx) error {
-		for _, name := range [][]byte{bucketKeys, bucketCreds} {
-			_ = tx.Bucket(name).ForEach(func(k, v []byte) error {
-				rows = append(rows, benchRow{name, bytes.Clone(k), bytes.Clone(v)})
-				return nil
-			})
-		}
-		return nil
+		return tx.Bucket(bucketKeys).ForEach(func(k, v []byte) error {
+			rows = append(rows, benchRow{bucketKeys, bytes.Clone(k), bytes.Clone(v)})
+			return nil
+		})
 	})
 	if err != nil {
 		b.Fatal(err)
@@ -178,14 +175,11 @@ func queueAll(b *testing.B, h *harness, ups []access.Update) {
 	}
 }
 
-// rowsOf are the two rows of each change's key, in the order of the changes.
+// rowsOf are the rows of each change's key, in the order of the changes.
 func rowsOf(b *testing.B, h *harness, ups []access.Update) (rows []benchRow) {
 	err := h.s.keys.view(func(tx *bbolt.Tx) error {
 		for _, u := range ups {
-			k := credKey(h.s.secrets.prefixes(u.Key.Identification, full)[0], u.Claim, u.ID)
-			rows = append(rows,
-				benchRow{bucketKeys, u.ID[:], bytes.Clone(tx.Bucket(bucketKeys).Get(u.ID[:]))},
-				benchRow{bucketCreds, k, bytes.Clone(tx.Bucket(bucketCreds).Get(k))})
+			rows = append(rows, benchRow{bucketKeys, u.ID[:], bytes.Clone(tx.Bucket(bucketKeys).Get(u.ID[:]))})
 		}
 		return nil
 	})
@@ -215,7 +209,7 @@ func BenchmarkDeltas(b *testing.B) {
 		db, err := bbolt.Open(filepath.Join(h.o.Dir, "plain.db"), 0o600, boltOptions(false))
 		if err == nil {
 			err = db.Update(func(tx *bbolt.Tx) error {
-				_, err := makeBuckets(tx, bucketKeys, bucketCreds)
+				_, err := makeBuckets(tx, bucketKeys)
 				return err
 			})
 		}
@@ -223,7 +217,7 @@ func BenchmarkDeltas(b *testing.B) {
 			b.Fatal(err)
 		}
 		t0 = time.Now()
-		for part := range slices.Chunk(rows, 200) {
+		for part := range slices.Chunk(rows, 100) {
 			err := db.Update(func(tx *bbolt.Tx) error {
 				for _, r := range part {
 					if err := tx.Bucket(r.bucket).Put(r.key, r.value); err != nil {

@@ -377,7 +377,7 @@ func TestExchange(t *testing.T) {
 		})
 	}
 	for n := range 400 {
-		f.exchange(open(1 + n%2))
+		f.retire(f.db.Swap(open(1 + n%2)))
 	}
 	close(done)
 	wg.Wait()

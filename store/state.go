@@ -13,7 +13,7 @@ import (
 var (
 	bucketMeta    = []byte("meta")
 	bucketKeys    = []byte("keys")
-	bucketCreds   = []byte("cred")
+	bucketCreds   = []byte("cred") // only in files of before
 	bucketStatus  = []byte("status")
 	bucketLockout = []byte("lockout")
 	bucketPlaces  = []byte("places") // only where somebody is known to be somewhere
@@ -39,7 +39,7 @@ type hash16 [digestSize]byte
 // keysState is the meta row of keys.db.
 type keysState struct {
 	epoch, revision, count uint64
-	creds                  uint64 // rows of the index
+	creds                  uint64 // of all keys
 	statusSeq              uint64 // of the last status row ever written
 	digest                 access.Digest
 	device                 hash16 // check value of the device key
@@ -47,7 +47,7 @@ type keysState struct {
 }
 
 func (s *keysState) encode() []byte {
-	b := []byte{recordVersion, kindKeys}
+	b := []byte{wholeVersion, kindKeys}
 	for _, v := range []uint64{s.epoch, s.revision, s.count, s.creds, s.statusSeq} {
 		b = binary.BigEndian.AppendUint64(b, v)
 	}

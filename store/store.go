@@ -92,6 +92,11 @@ type Store struct {
 	policy   *access.Policy
 	matchers []access.Matcher
 
+	// The file of keys and the index of it are exchanged together; whoever needs both
+	// to match holds exchange meanwhile.
+	exchange sync.RWMutex
+	index    atomic.Pointer[index]
+
 	pos        atomic.Pointer[access.Position]
 	status     atomic.Uint64 // number of the last status row
 	acked      atomic.Uint64 // and of the last that was confirmed since the start
@@ -149,7 +154,17 @@ func newStore(o *Options) *Store {
 	}
 	s.published(keysState{})
 	s.local.Store(&localKeys{})
+	s.index.Store(newIndex(0))
 	return s
+}
+
+// exchangeKeys puts another file of keys in use, and the index of it.
+func (s *Store) exchangeKeys(db *bbolt.DB, x *index) {
+	s.exchange.Lock()
+	old := s.keys.db.Swap(db)
+	s.index.Store(x)
+	s.exchange.Unlock()
+	s.keys.retire(old)
 }
 
 // published makes a committed state visible to Position.
@@ -229,7 +244,26 @@ func (s *Store) start(rec *Recovery) error {
 			return err
 		}
 	}
+	if err := s.uniteAtStart(); err != nil {
+		return err
+	}
 	return s.judgeAtStart(st, rec)
+}
+
+// readIndex makes the index of a file of keys.
+func (s *Store) readIndex(tx *bbolt.Tx, st keysState) error {
+	b, err := buckets(tx, bucketKeys)
+	if err != nil {
+		return err
+	}
+	x := newIndex(int(min(st.creds, maxRoom)))
+	err = eachRecord(b[0], func(id access.ID, r *keyRow, _ *decision) {
+		for _, c := range r.creds {
+			x.add(x.entry(c, claimed{r.claim, id}))
+		}
+	})
+	s.index.Store(x)
+	return err
 }
 
 // judgeAtStart brings the keys in line with the policy and matchers given to

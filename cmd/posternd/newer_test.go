@@ -65,7 +65,7 @@ func TestEndToEndNewerStore(t *testing.T) {
 	s.panel = startProcess(t, filepath.Join(s.dir, "panel.log"), filepath.Join(s.bin, "posternd"), "run", "--config", filepath.Join(s.dir, "panel.toml"))
 	s.eventually("the panel says what is wrong", func() error {
 		out, _ := s.cli("doctor", "--config", filepath.Join(s.dir, "panel.toml"))
-		for _, part := range []string{`"store-newer"`, files[1], "has format 99, this program knows up to 1", "Install posternd 9.8.7 again, or a later one"} {
+		for _, part := range []string{`"store-newer"`, files[1], "has format 99, this program knows up to 2", "Install posternd 9.8.7 again, or a later one"} {
 			if !strings.Contains(out, part) {
 				return fmt.Errorf("%q is not in %s", part, out)
 			}

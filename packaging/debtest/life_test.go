@@ -180,7 +180,7 @@ func (r *root) refused(t *testing.T) {
 	if err != nil {
 		t.Fatalf("the daemon: %v\n%s", err, out)
 	}
-	for _, part := range []string{"/var/lib/postern/keys.db: ", "format 99, this program knows up to 1", "Install posternd " + newer + " again"} {
+	for _, part := range []string{"/var/lib/postern/keys.db: ", "format 99, this program knows up to 2", "Install posternd " + newer + " again"} {
 		if !strings.Contains(out, part) {
 			t.Errorf("%q is not in what it says:\n%s", part, out)
 		}

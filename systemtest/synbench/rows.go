@@ -14,14 +14,14 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// row is one row of the panel's key file.
-type row struct{ bucket, key, value []byte }
+// row is one key in the panel's key file.
+type row struct{ key, value []byte }
 
 // plainOptions are bbolt's as the store has them.
 var plainOptions = bbolt.Options{Timeout: time.Second, FreelistType: bbolt.FreelistMapType, NoFreelistSync: true, PageSize: 4096}
 
-// The buckets with a row or two for each key.
-var keyBuckets = []string{"keys", "cred"}
+// keyBucket has the rows of keys.
+var keyBucket = []byte("keys")
 
 // copyKeys copies the panel's key file, which nobody may write meanwhile.
 func copyKeys(dir, to string) error {
@@ -48,20 +48,14 @@ func readRows(path string) (rows []row, err error) {
 	}
 	defer db.Close()
 	return rows, db.View(func(tx *bbolt.Tx) error {
-		for _, name := range keyBuckets {
-			b := tx.Bucket([]byte(name))
-			if b == nil {
-				return fmt.Errorf("the panel's key file has no bucket %s", name)
-			}
-			err := b.ForEach(func(k, v []byte) error {
-				rows = append(rows, row{[]byte(name), bytes.Clone(k), bytes.Clone(v)})
-				return nil
-			})
-			if err != nil {
-				return err
-			}
+		b := tx.Bucket(keyBucket)
+		if b == nil {
+			return fmt.Errorf("the panel's key file has no bucket %s", keyBucket)
 		}
-		return nil
+		return b.ForEach(func(k, v []byte) error {
+			rows = append(rows, row{bytes.Clone(k), bytes.Clone(v)})
+			return nil
+		})
 	})
 }
 
@@ -80,14 +74,11 @@ func plainLoad(dir string, rows []row) (time.Duration, error) {
 			return 0, err
 		}
 		err = db.Update(func(tx *bbolt.Tx) error {
-			for _, name := range keyBuckets {
-				b, err := tx.CreateBucket([]byte(name))
-				if err != nil {
-					return err
-				}
-				b.FillPercent = 0.9
+			b, err := tx.CreateBucket(keyBucket)
+			if err != nil {
+				return err
 			}
-			return put(tx, rows)
+			return put(b, rows)
 		})
 		if err = cmp.Or(err, db.Close()); err != nil {
 			return 0, err
@@ -97,20 +88,10 @@ func plainLoad(dir string, rows []row) (time.Duration, error) {
 	})
 }
 
-// put puts rows, which FillPercent of their buckets has to be set for before.
-func put(tx *bbolt.Tx, rows []row) error {
-	var b *bbolt.Bucket
-	var name []byte
-	for _, r := range rows {
-		if b == nil || !bytes.Equal(r.bucket, name) {
-			b, name = tx.Bucket(r.bucket), r.bucket
-			b.FillPercent = 0.9
-		}
-		if err := b.Put(r.key, r.value); err != nil {
-			return err
-		}
-	}
-	return nil
+// put puts rows that come in order.
+func put(b *bbolt.Bucket, rows []row) error {
+	b.FillPercent = 0.9
+	return scattered(b, rows)
 }
 
 func syncDir(dir string) error {
@@ -126,10 +107,10 @@ func syncDir(dir string) error {
 func changed(before, after []row) (out []row) {
 	have := map[string][]byte{}
 	for _, r := range before {
-		have[string(r.bucket)+"\x00"+string(r.key)] = r.value
+		have[string(r.key)] = r.value
 	}
 	for _, r := range after {
-		if v, ok := have[string(r.bucket)+"\x00"+string(r.key)]; !ok || !bytes.Equal(v, r.value) {
+		if v, ok := have[string(r.key)]; !ok || !bytes.Equal(v, r.value) {
 			out = append(out, r)
 		}
 	}
@@ -157,7 +138,7 @@ func plainChanges(base string, rows []row, changes, perCommit int) (time.Duratio
 		start := time.Now()
 		for i := range commits {
 			part := rows[len(rows)*i/commits : len(rows)*(i+1)/commits]
-			if err := db.Update(func(tx *bbolt.Tx) error { return scattered(tx, part) }); err != nil {
+			if err := db.Update(func(tx *bbolt.Tx) error { return scattered(tx.Bucket(keyBucket), part) }); err != nil {
 				return 0, err
 			}
 		}
@@ -165,9 +146,9 @@ func plainChanges(base string, rows []row, changes, perCommit int) (time.Duratio
 	})
 }
 
-func scattered(tx *bbolt.Tx, rows []row) error {
+func scattered(b *bbolt.Bucket, rows []row) error {
 	for _, r := range rows {
-		if err := tx.Bucket(r.bucket).Put(r.key, r.value); err != nil {
+		if err := b.Put(r.key, r.value); err != nil {
 			return err
 		}
 	}
