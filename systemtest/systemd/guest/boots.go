@@ -8,11 +8,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"postern/access"
 )
@@ -24,9 +21,6 @@ const (
 	pin  = "0683"
 	code = "0482915736"
 )
-
-// backWithin is the most a door may be without its daemon after a kill.
-const backWithin = 2 * time.Second
 
 const service = "posternd.service"
 
@@ -70,6 +64,9 @@ func (b *bench) firstBoot() error {
 		return err
 	}
 	if err := b.hangs(); err != nil {
+		return err
+	}
+	if err := b.hangsWhileOpen(); err != nil {
 		return err
 	}
 	if err := b.rested(); err != nil {
@@ -269,142 +266,4 @@ func (b *bench) typedCode() error {
 	}
 	b.row(e.Category != "" && e.Type >= access.Denied, "a code typed where a card is asked for opens nothing", fmt.Sprintf("event %d", e.Type), e.Text+" "+e.Reason)
 	return nil
-}
-
-// killed kills the daemon at rest, and expects it back in time, and the strike
-// at rest at every moment.
-func (b *bench) killed() error {
-	w, err := startWatch(lineStrike)
-	if err != nil {
-		return err
-	}
-	var back []time.Duration
-	for range b.kills {
-		u, err := show(service)
-		if err != nil {
-			return err
-		}
-		at := now()
-		if err := kill(u.pid(), unix.SIGKILL); err != nil {
-			return err
-		}
-		time.Sleep(backWithin)
-		u, err = waitReady(service, u.restarts()+1, patience)
-		if err != nil {
-			return fmt.Errorf("after kill -9: %w", err)
-		}
-		back = append(back, u.at("ActiveEnter")-at)
-	}
-	s, err := w.stop()
-	if err != nil {
-		return err
-	}
-	slices.Sort(back)
-	b.row(slices.Max(back) <= backWithin, fmt.Sprintf("killed with kill -9 (%d times), it is back within %s", b.kills, backWithin), seconds(slices.Max(back)),
-		fmt.Sprintf("of guest time, to READY=1; the times: %v", rounded(back)))
-	b.row(!s.everHigh(), "meanwhile the strike never leaves its rest", s.verdict(), s.detail())
-	return nil
-}
-
-// killedWhileOpen kills the daemon while the strike is released.
-func (b *bench) killedWhileOpen() error {
-	w, err := startWatch(lineStrike)
-	if err != nil {
-		return err
-	}
-	u, err := show(service)
-	if err != nil {
-		return err
-	}
-	if _, err := command("/usr/bin/postern", "unlock", "server"); err != nil {
-		return err
-	}
-	at := now()
-	if err := kill(u.pid(), unix.SIGKILL); err != nil {
-		return err
-	}
-	time.Sleep(backWithin)
-	if _, err := waitReady(service, u.restarts()+1, patience); err != nil {
-		return fmt.Errorf("after kill -9: %w", err)
-	}
-	time.Sleep(strikeTime)
-	s, err := w.stop()
-	if err != nil {
-		return err
-	}
-	_, rose := s.rose(0)
-	fell, ok := s.fell(at)
-	_, again := s.rose(fell)
-	b.row(rose && ok && !again, "killed while the strike is released, it comes to rest and stays there",
-		seconds(fell-at)+" after the kill", fmt.Sprintf("released again by itself: %v; %s", again, s.detail()))
-	return nil
-}
-
-// hangs stops the daemon, as a deadlock would, and expects the watchdog to bite.
-func (b *bench) hangs() error {
-	u, err := show(service)
-	if err != nil {
-		return err
-	}
-	w, err := startWatch(lineStrike)
-	if err != nil {
-		return err
-	}
-	at := now()
-	if err := kill(u.pid(), unix.SIGSTOP); err != nil {
-		return err
-	}
-	time.Sleep(10 * time.Second)
-	u, err = waitReady(service, u.restarts()+1, patience)
-	if err != nil {
-		return fmt.Errorf("after a hang: %w", err)
-	}
-	s, err := w.stop()
-	if err != nil {
-		return err
-	}
-	out, err := command("journalctl", "-u", service, "-o", "cat", "--no-pager")
-	if err != nil {
-		return err
-	}
-	bitten := strings.Contains(out, "Watchdog timeout")
-	b.row(bitten, "stopped with SIGSTOP, the watchdog restarts it", seconds(u.at("ActiveEnter")-at), "to READY=1; systemd says that it was the watchdog: "+fmt.Sprint(bitten))
-	b.row(!s.everHigh(), "meanwhile the strike never leaves its rest", s.verdict(), s.detail())
-	return nil
-}
-
-// rested counts how often relay-rest has done its work.
-func (b *bench) rested() error {
-	out, err := command("journalctl", "-u", service, "-o", "cat", "--no-pager")
-	if err != nil {
-		return err
-	}
-	want := b.kills + 2
-	got := 0
-	for line := range strings.Lines(out) {
-		if strings.Contains(line, "output is at rest") && strings.Contains(line, "line=GPIO24 ") {
-			got++
-		}
-	}
-	b.row(got == want, "relay-rest puts the strike at rest after every end of the daemon", fmt.Sprintf("%d of %d times", got, want), "under the unit's sandbox, by ExecStopPost")
-	return nil
-}
-
-func rounded(all []time.Duration) []time.Duration {
-	var out []time.Duration
-	for _, d := range all {
-		out = append(out, d.Round(10*time.Millisecond))
-	}
-	return out
-}
-
-func (s samples) verdict() string {
-	if s.everHigh() {
-		return "released"
-	}
-	return "at rest in all samples"
-}
-
-func (s samples) detail() string {
-	return fmt.Sprintf("%d samples, the longest pause %d ms", s.Count, s.Longest.Milliseconds())
 }

@@ -24,7 +24,8 @@ const configDir = "/sys/kernel/config/gpio-sim/panel"
 
 // makeChip makes a chip with the names that the shipped configuration uses, and
 // gives the files of /etc/postern to those who read them: both are there before
-// the daemon starts.
+// the daemon starts. A line that nobody holds keeps its level, as a Raspberry
+// Pi's does: what puts the strike at rest then is the unit, not the kernel.
 func makeChip() error {
 	if err := giveFiles(); err != nil {
 		return err
@@ -47,6 +48,7 @@ func makeChip() error {
 		errs = append(errs, os.Mkdir(line, 0o755))
 		set(line+"/name", "GPIO"+strconv.Itoa(n))
 	}
+	set("/sys/module/gpio_sim/parameters/keep_levels", "Y")
 	set(configDir+"/live", "1")
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("make chip: %w", err)
