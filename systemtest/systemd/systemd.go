@@ -79,6 +79,7 @@ type guest struct {
 	initrd string
 	tree   string // the project's folder
 	bin    string // the folder of the packages and the program inside
+	logs   string // the folder for what the machine says
 }
 
 // prepare gets kernel and root, and makes the packages.
@@ -86,6 +87,10 @@ func prepare(ctx context.Context, o Options) (*guest, error) {
 	g := &guest{o: o, initrd: filepath.Join(o.Work, "systemd.cpio"), bin: filepath.Join(o.Work, "bin")}
 	var err error
 	if g.tree, err = moduleRoot(ctx); err != nil {
+		return nil, err
+	}
+	g.logs = filepath.Join(g.tree, "build", "report")
+	if err := os.MkdirAll(g.logs, 0o755); err != nil {
 		return nil, err
 	}
 	if g.kernel, err = machine.FetchKernel(ctx, "amd64", o.Progress); err != nil {
@@ -146,7 +151,7 @@ var said = regexp.MustCompile(`^(BOOT|ROW|END|FATAL) ?(.*)$`)
 func (g *guest) boot(ctx context.Context, disk string, number int, rows *[]machine.Row) (err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, bootPatience, fmt.Errorf("not done after %s", bootPatience))
 	defer cancel()
-	log, err := os.Create(filepath.Join(g.o.Work, fmt.Sprintf("systemd-boot%d.log", number)))
+	log, err := os.Create(filepath.Join(g.logs, fmt.Sprintf("test-system-systemd-boot%d.log", number)))
 	if err != nil {
 		return err
 	}

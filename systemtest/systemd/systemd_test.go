@@ -94,7 +94,7 @@ func boot(t *testing.T, script string) ([]machine.Row, error) {
 		}
 	}
 	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
-	g := &guest{o: Options{Progress: io.Discard, Work: dir}}
+	g := &guest{o: Options{Progress: io.Discard, Work: dir}, logs: dir}
 	var rows []machine.Row
 	err := g.boot(t.Context(), disk, 1, &rows)
 	return rows, err
