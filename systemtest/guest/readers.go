@@ -58,18 +58,26 @@ func (t *bench) readers() error {
 	if err != nil {
 		return fmt.Errorf("give the panel its keys: %w", err)
 	}
-	for _, load := range []string{loadNone, loadBurn, loadChanges} {
-		stop, err := t.load(load)
+	for _, kind := range []string{loadNone, loadBurn, loadChanges} {
+		l, err := t.load(kind)
 		if err != nil {
 			return err
 		}
 		for _, period := range t.plan.Periods {
-			t.check(fmt.Sprintf("frames of %v, a bit each %v, %s", t.plan.Lengths, period, load), func() (string, error) {
-				return t.frames(period)
+			t.check(fmt.Sprintf("frames of %v, a bit each %v, %s", t.plan.Lengths, period, kind), func() (string, error) {
+				return l.during(func() (string, error) { return t.frames(period) })
 			})
 		}
-		t.check("badge to strike, "+load, t.latency)
-		if err := stop(); err != nil {
+		if l.changes != nil {
+			t.check(fmt.Sprintf("at least %d key changes applied while these frames came", t.plan.Changes), func() (string, error) {
+				if l.applied < uint64(t.plan.Changes) {
+					return "", fmt.Errorf("only %d", l.applied)
+				}
+				return fmt.Sprintf("%d changes", l.applied), nil
+			})
+		}
+		t.check("badge to strike, "+kind, func() (string, error) { return l.during(t.latency) })
+		if err := l.stop(); err != nil {
 			return err
 		}
 	}
@@ -89,8 +97,32 @@ const (
 	loadChanges = "key changes being applied"
 )
 
-// load keeps the machine busy until stop is called.
-func (t *bench) load(kind string) (stop func() error, err error) {
+// load is what keeps the machine busy until stop is called.
+type load struct {
+	stop func() error
+	// changes is how many key changes the daemon has applied so far, nil for a load
+	// that has none; applied is how many of them it applied during checks.
+	changes func() (uint64, error)
+	applied uint64
+}
+
+// during makes a check, and says how many key changes were applied meanwhile.
+func (l *load) during(check func() (string, error)) (string, error) {
+	if l.changes == nil {
+		return check()
+	}
+	before, err := l.changes()
+	if err != nil {
+		return "", err
+	}
+	seen, err := check()
+	now, changesErr := l.changes()
+	l.applied += now - before
+	return fmt.Sprintf("%s; %d changes meanwhile", seen, now-before), errors.Join(err, changesErr)
+}
+
+// load begins a load.
+func (t *bench) load(kind string) (*load, error) {
 	switch kind {
 	case loadBurn:
 		var all []*exec.Cmd
@@ -101,34 +133,34 @@ func (t *bench) load(kind string) (stop func() error, err error) {
 			}
 			all = append(all, cmd)
 		}
-		return func() error {
+		return &load{stop: func() error {
 			for _, cmd := range all {
 				_ = cmd.Process.Kill()
 				_ = cmd.Wait() // it was killed
 			}
 			return nil
-		}, nil
+		}}, nil
 	case loadChanges:
-		_, before, err := t.central.position()
-		if err != nil {
-			return nil, err
-		}
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan error, 1)
 		go func() { done <- t.central.churn(ctx) }()
-		return func() error {
-			t.check(fmt.Sprintf("at least %d key changes applied meanwhile", t.plan.Changes), func() (string, error) {
-				_, now, err := t.central.position()
-				if n := now - before; err == nil && n < uint64(t.plan.Changes) {
-					err = fmt.Errorf("only %d", n)
-				}
-				cancel()
-				return fmt.Sprintf("%d changes", now-before), errors.Join(err, <-done, t.central.settled(30*time.Second))
-			})
-			return nil
+		return &load{
+			stop: func() error {
+				t.check("every key change that was sent is applied", func() (string, error) {
+					cancel()
+					err := errors.Join(<-done, t.central.settled(30*time.Second))
+					sent, _, _ := t.central.position() // settled has told of those that failed
+					return fmt.Sprintf("%d changes", sent), err
+				})
+				return nil
+			},
+			changes: func() (uint64, error) {
+				_, confirmed, err := t.central.position()
+				return confirmed, err
+			},
 		}, nil
 	}
-	return func() error { return nil }, nil
+	return &load{stop: func() error { return nil }}, nil
 }
 
 // frames sends frames of each length and compares what the daemon read.
