@@ -55,6 +55,9 @@ func (r *report) print(w io.Writer) error {
 	line("", "part", "check", "result")
 	for _, row := range r.Rows {
 		line(state(row.OK), row.Part, row.Check, row.Result)
+		if !row.OK && row.Detail != "" {
+			line("", "", "  "+row.Detail, "")
+		}
 	}
 	b.WriteByte('\n')
 	for _, p := range r.Parts {

@@ -15,7 +15,7 @@ import (
 
 func TestReport(t *testing.T) {
 	good := machine.Row{Part: "gpio", Check: "frames", Result: "12 of 12 right", OK: true}
-	bad := machine.Row{Part: "gpio", Check: "strike", Result: "FAILED: not at rest"}
+	bad := machine.Row{Part: "gpio", Check: "strike", Result: "FAILED: not at rest", Detail: "high for 3 s"}
 	tests := []struct {
 		name    string
 		rows    []machine.Row
@@ -26,6 +26,7 @@ func TestReport(t *testing.T) {
 	}{
 		{name: "good", rows: []machine.Row{good}, printed: "ok      gpio  frames  12 of 12 right\n"},
 		{name: "bad", rows: []machine.Row{good, bad}, verdict: "1 of 2 checks failed", printed: "FAILED  gpio  strike  FAILED: not at rest\n"},
+		{name: "why bad", rows: []machine.Row{bad}, verdict: "1 of 1 checks failed", printed: "high for 3 s"},
 		{name: "broken", rows: []machine.Row{good}, err: errors.New("it hung"), verdict: "gpio did not come to its end", printed: "it hung"},
 		{name: "empty", verdict: "gpio did not come to its end", printed: "it checked nothing"},
 		{name: "skipped", err: &machine.MissingError{Tool: "qemu", Package: "qemu-system-arm"}, printed: "skipped: qemu is not installed: apt-get install qemu-system-arm"},
