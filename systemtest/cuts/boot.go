@@ -19,8 +19,9 @@ import (
 type boot struct {
 	s    *site
 	vm   *machine.VM
-	asks int    // how many events the journal is asked for
-	was  uint64 // the revision acknowledged before
+	from time.Time // when it began
+	asks int       // how many events the journal is asked for
+	was  uint64    // the revision acknowledged before
 
 	mu      sync.Mutex // guards the rest, and the site's memory
 	changed chan struct{}
@@ -44,7 +45,7 @@ func (s *site) start(ctx context.Context) (*boot, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &boot{s: s, vm: vm, asks: len(s.memory.events), was: s.memory.revision, changed: make(chan struct{})}
+	b := &boot{s: s, vm: vm, from: time.Now(), asks: len(s.memory.events), was: s.memory.revision, changed: make(chan struct{})}
 	go b.read()
 	return b, nil
 }
@@ -133,7 +134,6 @@ func (s *site) cut(ctx context.Context) error {
 		return err
 	}
 	defer b.vm.Kill()
-	began := time.Now()
 	after := time.Duration(s.rand.IntN(400)) * time.Millisecond
 	if s.rand.IntN(5) == 0 && s.working > 0 {
 		if err := b.wait(ctx, "the disk", func() bool { return b.mounted }); err != nil {
@@ -146,7 +146,7 @@ func (s *site) cut(ctx context.Context) error {
 		if err := b.checked(ctx); err != nil {
 			return err
 		}
-		s.boot = append(s.boot, time.Since(began))
+		s.boot = append(s.boot, time.Since(b.from))
 		enough, from, changes := 20+s.rand.IntN(150), b.count(), 1+s.rand.Uint64N(60)
 		if err := b.wait(ctx, "acknowledgements", func() bool {
 			return b.told >= from+enough && s.memory.revision >= b.was+changes
@@ -170,8 +170,8 @@ func (s *site) take(ctx context.Context, b *boot) error {
 	if err := b.wait(ctx, "the end", func() bool { return b.ended }); err != nil {
 		return err
 	}
-	fmt.Fprintf(s.o.Progress, "    cut %d: %d acknowledgements in this life; in all revision %d, %d events\n",
-		s.cuts, b.count(), s.memory.revision, len(s.memory.events))
+	fmt.Fprintf(s.o.Progress, "    cut %d: %d acknowledgements in this life of %.1f s; in all revision %d, %d events\n",
+		s.cuts, b.count(), time.Since(b.from).Seconds(), s.memory.revision, len(s.memory.events))
 	return s.checkDisk(ctx)
 }
 
