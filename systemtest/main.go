@@ -35,9 +35,6 @@ import (
 // part is one of the tests.
 type part struct {
 	name string
-	// lane is what it runs in: the parts of a lane one after the other, so that none
-	// disturbs another's times, and the lanes beside each other.
-	lane int
 	// run returns a row for each check. Its error is of what could not be checked.
 	run func(context.Context, options) ([]machine.Row, error)
 }
@@ -48,15 +45,16 @@ type options struct {
 	work     string // a folder for the part's own files
 }
 
+// parts are all tests, in the order in which they begin.
 func parts() []part {
 	return []part{
-		{"gpio", 0, func(ctx context.Context, o options) ([]machine.Row, error) {
+		{"gpio", func(ctx context.Context, o options) ([]machine.Row, error) {
 			return gpio.Run(ctx, gpio.Options{Full: o.full, Progress: o.progress, Work: o.work})
 		}},
-		{"systemd", 1, func(ctx context.Context, o options) ([]machine.Row, error) {
+		{"systemd", func(ctx context.Context, o options) ([]machine.Row, error) {
 			return systemd.Run(ctx, systemd.Options{Full: o.full, Progress: o.progress, Work: o.work})
 		}},
-		{"cuts", 1, func(ctx context.Context, o options) ([]machine.Row, error) {
+		{"cuts", func(ctx context.Context, o options) ([]machine.Row, error) {
 			return cuts.Run(ctx, cuts.Options{Full: o.full, Progress: o.progress, Work: o.work})
 		}},
 	}
@@ -85,8 +83,11 @@ func main() {
 	}
 }
 
-// run runs the parts and tells what came out. Each machine keeps one processor
-// busy; the longest, whose clock does not mind, runs beside the others.
+// beside is how many parts run at a time: each machine keeps one processor busy,
+// and CI has two.
+const beside = 2
+
+// run runs the parts and tells what came out.
 func run(ctx context.Context, wanted []string, full bool) error {
 	root, err := machine.Root(ctx)
 	if err != nil {
@@ -99,12 +100,12 @@ func run(ctx context.Context, wanted []string, full bool) error {
 	defer os.RemoveAll(work)
 	out := &output{w: os.Stdout}
 	reports := make([]report, len(parts()))
-	lanes := map[int][]func(){}
+	queue := make(chan func(), len(parts()))
 	for i, p := range parts() {
 		if !slices.Contains(wanted, p.name) {
 			continue
 		}
-		lanes[p.lane] = append(lanes[p.lane], func() {
+		queue <- func() {
 			if ctx.Err() != nil {
 				return
 			}
@@ -113,12 +114,13 @@ func run(ctx context.Context, wanted []string, full bool) error {
 			began := time.Now()
 			rows, err := p.run(ctx, options{full: full, progress: progress, work: filepath.Join(work, p.name)})
 			reports[i].add(p.name, rows, err, time.Since(began))
-		})
+		}
 	}
+	close(queue)
 	var wg sync.WaitGroup
-	for _, lane := range lanes {
+	for range beside {
 		wg.Go(func() {
-			for _, f := range lane {
+			for f := range queue {
 				f()
 			}
 		})
