@@ -59,8 +59,8 @@ func (b *bench) killedWhileOpen() error {
 	if err != nil {
 		return fmt.Errorf("after kill -9: %w", err)
 	}
-	b.row(fell > 0 && fell <= backWithin && !s.again, "killed while the strike is released, it comes to rest and stays there",
-		seconds(fell)+" after the kill", fmt.Sprintf("released again by itself: %v; %s", s.again, s.detail()))
+	b.row(s.inTime && fell <= backWithin && !s.again, "killed while the strike is released, it comes to rest and stays there",
+		seconds(fell)+" after the kill", s.detail())
 	return nil
 }
 
@@ -75,16 +75,21 @@ func (b *bench) hangsWhileOpen() error {
 	if err != nil {
 		return err
 	}
-	b.row(fell > 0 && fell <= hungFor+backWithin && !s.again && bites == 2,
+	b.row(s.inTime && fell <= hungFor+backWithin && !s.again && bites == 2,
 		"stopped while the strike is released, the watchdog puts it at rest and it stays there",
-		seconds(fell)+" after SIGSTOP", fmt.Sprintf("released again by itself: %v; the watchdog bit %d times; %s", s.again, bites, s.detail()))
+		seconds(fell)+" after SIGSTOP", fmt.Sprintf("%s; the watchdog bit %d times", s.detail(), bites))
 	return nil
 }
 
 // ended is what a watcher saw of the strike while its daemon was ended.
 type ended struct {
 	samples
-	again bool // whether the strike was released again after it came to rest
+	inTime bool // whether the strike was at rest before the next daemon was started
+	again  bool // whether it was released again after it came to rest
+}
+
+func (e ended) detail() string {
+	return fmt.Sprintf("before the next daemon was started: %v; released again by itself: %v; %s", e.inTime, e.again, e.samples.detail())
 }
 
 // endWhileOpen releases the strike, sends the daemon a signal, and waits until
@@ -107,7 +112,7 @@ func (b *bench) endWhileOpen(signal unix.Signal, wait time.Duration) (fell time.
 		return 0, seen, err
 	}
 	time.Sleep(wait)
-	if _, err := waitReady(service, u.restarts()+1, patience); err != nil {
+	if u, err = waitReady(service, u.restarts()+1, patience); err != nil {
 		return 0, seen, err
 	}
 	time.Sleep(strikeTime)
@@ -118,6 +123,7 @@ func (b *bench) endWhileOpen(signal unix.Signal, wait time.Duration) (fell time.
 	if _, rose := seen.rose(0); !rose || !ok {
 		return 0, seen, nil
 	}
+	seen.inTime = rest < u.at("ExecMainStart")
 	_, seen.again = seen.rose(rest)
 	return rest - at, seen, nil
 }
