@@ -30,6 +30,7 @@ func TestFind(t *testing.T) {
 		{".0683", "0683", true},
 		{"typed:0683,", "0683", true},
 		{"code 0482915736.", "0482915736", true},
+		{"code0482915736", "0482915736", true},
 		{"1long-secret-of-central2", "long-secret-of-central", true},
 		{"", "0683", false},
 	} {

@@ -59,7 +59,7 @@ func decimals(b []byte) []byte {
 }
 
 // find returns where text has a secret, with what stands around it, "" when it
-// has none. Short digits count only where they stand alone: as a part of longer
+// has none. The few digits of a PIN count only where they stand alone: as a part of longer
 // numbers, of the random hexadecimal ones that systemd gives everything, of a
 // UUID or of a fraction they are no secret.
 func find(text, secret []byte) string {
@@ -70,7 +70,7 @@ func find(text, secret []byte) string {
 		}
 		i += from
 		end := i + len(secret)
-		if len(secret) > len(code) || alone(text[max(0, i-2):i], text[end:min(len(text), end+1)]) {
+		if len(secret) >= len(code) || alone(text[max(0, i-2):i], text[end:min(len(text), end+1)]) {
 			return fmt.Sprintf("%q", text[max(0, i-40):min(len(text), end+40)])
 		}
 		from = i + 1
