@@ -193,7 +193,7 @@ func follow(ctx context.Context, o machine.Options, limit time.Duration, progres
 }
 
 // maxRun bounds a machine that hangs. On two busy processors, the short form takes
-// 5 minutes, and the full one, with 17 times as many frames, 40 to 60.
+// 5 minutes, and the full one, with 17 times as many frames, an hour or more.
 func maxRun(full bool) time.Duration {
 	if full {
 		return 4 * time.Hour
