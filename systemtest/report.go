@@ -56,7 +56,7 @@ func (r *report) print(w io.Writer) error {
 	for _, row := range r.Rows {
 		line(state(row.OK), row.Part, row.Check, row.Result)
 		if !row.OK && row.Detail != "" {
-			line("", "", "  "+row.Detail, "")
+			fmt.Fprintf(&b, "%s    %s\n", pad("", len("FAILED  ")+part), row.Detail)
 		}
 	}
 	b.WriteByte('\n')
