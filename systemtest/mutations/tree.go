@@ -83,7 +83,7 @@ func suites(file, patch string) []suite {
 	case ok:
 		line, _, _ = strings.Cut(line, "\n")
 		pkg, run, _ := strings.Cut(line, " ")
-		return []suite{{pkg, []string{"-failfast", "-timeout=10m", "-run=" + run}}}
+		return []suite{{pkg, []string{"-failfast", "-timeout=3m", "-run=" + run}}}
 	case strings.HasPrefix(file, "controller/"):
 		return core[1:]
 	}
