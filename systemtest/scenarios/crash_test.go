@@ -25,7 +25,7 @@ func (w *world) effect() {
 	told := w.takeTold()
 	locks, signals := w.catchUp(told)
 	for r, s := range signals {
-		if w.signals[r] == "denied" && slices.Contains(s, "denied") {
+		if r == w.riskedBy && w.signals[r] == "denied" && slices.Contains(s, "denied") {
 			pads = w.pads // it was answered: what it counted was committed
 		}
 		if w.signals[r] == "granted" && len(w.risked) > 0 && !slices.Contains(s, "granted") {

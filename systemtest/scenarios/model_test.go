@@ -82,6 +82,7 @@ type model struct {
 	pads     map[string]tries
 	risked   map[string]tries // what the card may hold while an entry is not answered
 	riskedAt time.Time
+	riskedBy int // the reader
 	places   map[access.ID]access.Place
 	fires    [2]bool
 	down     bool // the lockdown input

@@ -209,7 +209,7 @@ func (m *model) answer(r int, c shown, pin entry) {
 // risk is what an entry is counted as until it was answered: as a wrong one.
 func (m *model) risk(r int, c shown, a answer) {
 	keys, pads, _, _ := m.site.rules()
-	m.risked, m.riskedAt = map[string]tries{}, m.now
+	m.risked, m.riskedAt, m.riskedBy = map[string]tries{}, m.now, r
 	switch a.reason {
 	case access.ReasonLockedDown, access.ReasonBlocked, access.ReasonLockedOut, access.ReasonWrongMode:
 		return // before anything was asked about the entry
