@@ -20,25 +20,30 @@ func (w *world) pass(length time.Duration) {
 		if !some {
 			break
 		}
-		time.Sleep(next.Add(late).Sub(now()))
+		time.Sleep(w.past(next.Add(late)).Sub(now()))
 		w.settle()
 	}
 	time.Sleep(to.Sub(now()))
 	w.settle()
 }
 
-// rest lets time go by in one piece, and a little more where a door may just be
-// coming into a mode.
+// rest lets time go by in one piece.
 func (w *world) rest(length time.Duration) {
-	to, was := now().Add(length), w.now
+	time.Sleep(w.past(now().Add(length)).Sub(now()))
+}
+
+// past is an instant, or a little later where a door may just be coming into a
+// mode then.
+func (w *world) past(to time.Time) time.Time {
+	was := w.now
+	defer func() { w.now = was }()
 	for next, some := w.boundary(to); some; next, some = w.boundary(to) {
 		w.now = next
 		if soon := next.Add(late); to.Before(soon) {
 			to = soon
 		}
 	}
-	w.now = was
-	time.Sleep(to.Sub(now()))
+	return to
 }
 
 // scenario is a draw of circumstances, and then some twenty things that happen.
