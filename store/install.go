@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
 
 	"go.etcd.io/bbolt"
 
@@ -58,7 +59,13 @@ func (s *Store) install(ctx context.Context, m access.Snapshot) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	return s.keysC.pause(ctx, func() error { return b.putInUse(ctx) })
+	if err := s.keysC.pause(ctx, func() error { return b.putInUse(ctx) }); err != nil {
+		return err
+	}
+	// The index of before and what the lines were read into: a small board has better
+	// use for that than a heap that would keep it for minutes.
+	debug.FreeOSMemory()
+	return nil
 }
 
 // putInUse is what happens while the committer is paused.
