@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -197,15 +196,9 @@ func (b *build) eachOf(ctx context.Context, s *idSet, do func(access.ID) error) 
 		s.ids = slices.Compact(s.ids)
 		return each(ctx, s.ids, do)
 	}
-	ids := make([]access.ID, 0, rejudgeChunk)
 	for from := []byte{0}; from != nil; {
-		ids = ids[:0]
-		c := b.u.keys.Cursor()
-		k, _ := c.Seek(from)
-		for ; k != nil && len(ids) < rejudgeChunk; k, _ = c.Next() {
-			ids = append(ids, access.ID(k))
-		}
-		from = bytes.Clone(k)
+		var ids []access.ID
+		ids, from = b.u.idsFrom(from, rejudgeChunk)
 		if err := each(ctx, ids, do); err != nil {
 			return err
 		}

@@ -58,15 +58,9 @@ func (u *keysTx) setPolicy(p *access.Policy, m []access.Matcher) (changed int, e
 // eachKey calls do for every key, which may change the key's rows but neither
 // add nor remove a key.
 func (u *keysTx) eachKey(do func(access.ID) error) error {
-	var ids []access.ID
 	for from := []byte{0}; from != nil; {
-		ids = ids[:0]
-		c := u.keys.Cursor()
-		k, _ := c.Seek(from)
-		for ; k != nil && len(ids) < rejudgeChunk; k, _ = c.Next() {
-			ids = append(ids, access.ID(k))
-		}
-		from = bytes.Clone(k)
+		var ids []access.ID
+		ids, from = u.idsFrom(from, rejudgeChunk)
 		for _, id := range ids {
 			if err := do(id); err != nil {
 				return err
@@ -74,6 +68,17 @@ func (u *keysTx) eachKey(do func(access.ID) error) error {
 		}
 	}
 	return nil
+}
+
+// idsFrom gives at most so many ids of keys, from one on, and where to go on; nil
+// at the end.
+func (u *keysTx) idsFrom(from []byte, most int) (ids []access.ID, next []byte) {
+	c := u.keys.Cursor()
+	k, _ := c.Seek(from)
+	for ; k != nil && len(ids) < most; k, _ = c.Next() {
+		ids = append(ids, access.ID(k))
+	}
+	return ids, bytes.Clone(k)
 }
 
 // reindex has every card found by the credentials that the readers now make of

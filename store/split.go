@@ -42,13 +42,7 @@ const uniteAtOnce = 4096
 // unite brings the keys from an id on into the form of today, a part of them at a
 // time, and gives where to go on. With the last it removes what they came from.
 func (u *keysTx) unite(from []byte) (next []byte, err error) {
-	var ids []access.ID
-	c := u.keys.Cursor()
-	k, _ := c.Seek(from)
-	for ; k != nil && len(ids) < uniteAtOnce; k, _ = c.Next() {
-		ids = append(ids, access.ID(k))
-	}
-	next = slices.Clone(k)
+	ids, next := u.idsFrom(from, uniteAtOnce)
 	for _, id := range ids {
 		r, v, _, err := u.load(id)
 		if err == nil {
