@@ -491,6 +491,44 @@ func TestStatusRuns(t *testing.T) {
 	}
 }
 
+// A card that was put back has lost rows that central has; what was said in them
+// may be true no more, and is asked for again.
+func TestAsksAfterARestoredCard(t *testing.T) {
+	r := newRig(newKit(t))
+	r.panel("p1", 6, level(1))
+	first, second := r.addCard(1, level(1)), r.addCard(2, level(1))
+	b1, b2, epoch := newBoot(), newBoot(), r.head("p1").epoch
+	give := func(boot access.ID, seq, oldest uint64, results ...wire.Result) {
+		t.Helper()
+		r.give("p1", wire.TopicStatus, wire.Statuses{BootID: boot, Seq: seq, After: seq - 1, Oldest: oldest, Epoch: epoch, Results: results})
+		if got, _ := r.acks("p1"); len(got) != 1 || got[0] != (wire.Through{BootID: boot, Seq: seq}) {
+			t.Fatalf("row %d: confirmed %v", seq, got)
+		}
+	}
+	asked := func() int {
+		t.Helper()
+		_, _, n, err := r.store.unanswered(t.Context(), "p1", epoch, 1, 2, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	applied := func(rev uint64, id access.ID) wire.Result {
+		return wire.Result{Revision: rev, ID: id, Result: wire.ResultApplied, At: r.clock.now()}
+	}
+	give(b1, 1, 1, applied(1, first), applied(2, second))
+	give(b1, 2, 2, wire.Result{Revision: 1, ID: first, Result: wire.ResultFailed, ErrorType: string(access.AccessLevelNotFound), At: r.clock.now()})
+	give(b2, 3, 3, applied(2, second))
+	if n := asked(); n != 0 {
+		t.Fatalf("after a start anew %d results are asked for", n)
+	}
+	// The card is put back to where it had written row 1 alone.
+	give(newBoot(), 2, 2, applied(2, second))
+	if n := asked(); n != 1 {
+		t.Errorf("after a card was put back %d results are asked for, want that of the first key", n)
+	}
+}
+
 func TestAsksForResults(t *testing.T) {
 	r := newRig(newKit(t))
 	r.panel("p1", 6, level(1))

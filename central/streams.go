@@ -37,6 +37,7 @@ type verdict struct {
 	late uint64        // store only so many, and move no cursor
 	ack  *wire.Through // confirm this row; nil is none
 	lost uint64        // this many rows before it are lost
+	back bool          // another start's rows had these numbers: the card was restored
 }
 
 // judge decides on a run, and when it takes it moves the cursor on and notes
@@ -48,6 +49,13 @@ func (t *tx) judge(ctx context.Context, r run) (verdict, error) {
 	}
 	if err := t.moveCursor(ctx, r, v.skip); err != nil {
 		return v, fmt.Errorf("move cursor: %w", err)
+	}
+	if v.back && r.streamOf == streamStatus {
+		// Keys may have been judged in rows that the card does not have any more.
+		t.s.log.Warn("a panel's card was restored; asking for its results again", "system", r.system)
+		if err := t.askAgain(ctx, r.system); err != nil {
+			return v, err
+		}
 	}
 	if v.lost > 0 {
 		const insert = `INSERT INTO losses (system_id, stream, boot_id, from_seq, to_seq, noticed_at) VALUES ($1, $2, $3, $4, $5, $6)
@@ -112,6 +120,7 @@ func (t *tx) verdict(ctx context.Context, r run) (verdict, error) {
 	if err != nil {
 		return verdict{}, fmt.Errorf("read cursor: %w", err)
 	}
+	v.back = v.skip == 0 && !boot.IsZero() && boot != r.boot && r.from <= seq
 	switch follows := boot == r.boot && seq == after; {
 	case follows:
 	case v.skip > 0:
