@@ -15,11 +15,7 @@ import (
 // Two buckets on one page would eat each other at the next change.
 func TestPageInUseTwice(t *testing.T) {
 	h := newHarness(t)
-	var ups []access.Update
-	for i := range uint64(sampleKeys) {
-		ups = append(ups, put(i+1, i+1, 1000+i+1))
-	}
-	h.apply(ups...)
+	h.apply(samplePuts()...)
 	h.stop()
 	keys := readFile(t, h.path("keys.db"))
 	m, err := newestMeta(bytes.NewReader(keys))

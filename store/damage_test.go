@@ -25,11 +25,7 @@ const sampleKeys = 400
 // journal n events of which some are confirmed. It gives the files' content.
 func sampleFiles(tb testing.TB) (keys, journal []byte) {
 	h := newHarness(tb)
-	var ups []access.Update
-	for i := range uint64(sampleKeys) {
-		ups = append(ups, put(i+1, i+1, 1000+i+1))
-	}
-	h.apply(ups...)
+	h.apply(samplePuts()...)
 	h.results()
 	ctx := context.Background()
 	for i := range 6 {
@@ -51,6 +47,13 @@ func sampleFiles(tb testing.TB) (keys, journal []byte) {
 	}
 	h.stop()
 	return readFile(tb, h.path("keys.db")), readFile(tb, h.path("journal.db"))
+}
+
+func samplePuts() (ups []access.Update) {
+	for i := range uint64(sampleKeys) {
+		ups = append(ups, put(i+1, i+1, 1000+i+1))
+	}
+	return ups
 }
 
 func readFile(tb testing.TB, path string) []byte {

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 
+	"go.etcd.io/bbolt"
+
 	"postern/access"
 )
 
@@ -68,6 +70,22 @@ func newIndex(creds int) *index {
 	return &index{
 		seed: maphash.MakeSeed(), one: make(map[uint64]claimed, creds), many: map[uint64]*holders{}, codes: map[entry]struct{}{},
 	}
+}
+
+// readIndex makes the index of a file of keys.
+func (s *Store) readIndex(tx *bbolt.Tx, st keysState) error {
+	b, err := buckets(tx, bucketKeys)
+	if err != nil {
+		return err
+	}
+	x := newIndex(int(min(st.creds, maxRoom)))
+	err = eachRecord(b[0], func(id access.ID, r *keyRow, _ *decision) {
+		for _, c := range r.creds {
+			x.add(x.entry(c, claimed{r.claim, id}))
+		}
+	})
+	s.index.Store(x)
+	return err
 }
 
 func (x *index) entry(cred []byte, c claimed) entry {

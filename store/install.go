@@ -169,8 +169,11 @@ func (b *build) copyOver(ctx context.Context) error {
 	return nil
 }
 
+// bucketRow is a row as it is.
+type bucketRow struct{ key, value []byte }
+
 // rowsAfter gives some rows of a bucket as they are.
-func (s *Store) rowsAfter(name, after []byte) (rows []indexed, err error) {
+func (s *Store) rowsAfter(name, after []byte) (rows []bucketRow, err error) {
 	err = s.keys.view(func(tx *bbolt.Tx) error {
 		b := tx.Bucket(name)
 		if b == nil {
@@ -182,7 +185,7 @@ func (s *Store) rowsAfter(name, after []byte) (rows []indexed, err error) {
 			k, v = c.Next()
 		}
 		for size := 0; k != nil && size < buildTx; k, v = c.Next() {
-			rows = append(rows, indexed{bytes.Clone(k), bytes.Clone(v)})
+			rows = append(rows, bucketRow{bytes.Clone(k), bytes.Clone(v)})
 			size += len(k) + len(v)
 		}
 		return nil

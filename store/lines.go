@@ -39,8 +39,6 @@ type prepared struct {
 	err      error // its line can't be read
 }
 
-type indexed struct{ key, value []byte }
-
 // readLines takes up all lines, and holds their hash against the manifest.
 func (b *build) readLines(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)

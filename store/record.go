@@ -46,12 +46,15 @@ func decodeRecord(id access.ID, payload []byte) (r record, err error) {
 	if r.row, err = decodeKeyRow(row); err != nil {
 		return r, err
 	}
-	if len(r.row.creds) == 0 {
-		r.dec = decision{outcome: r.row.outcome, key: access.Key{ID: id}}
-		return r, nil
+	if r.dec = r.row.bare(id); len(r.row.creds) > 0 {
+		r.dec, err = decodeDecision(id, dec)
 	}
-	r.dec, err = decodeDecision(id, dec)
 	return r, err
+}
+
+// bare is the decision of a key without credentials: the outcome alone.
+func (r *keyRow) bare(id access.ID) decision {
+	return decision{outcome: r.outcome, key: access.Key{ID: id}}
 }
 
 // keyRow is by what a key is found.

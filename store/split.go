@@ -20,9 +20,8 @@ func loadSplit(tx *bbolt.Tx, id access.ID, payload []byte) (rec record, err erro
 	if err != nil {
 		return rec, err
 	}
-	rec.row = r
+	rec.row, rec.dec = r, r.bare(id)
 	if len(r.creds) == 0 {
-		rec.dec = decision{outcome: r.outcome, key: access.Key{ID: id}}
 		return rec, nil
 	}
 	b, err := buckets(tx, bucketCreds)

@@ -250,22 +250,6 @@ func (s *Store) start(rec *Recovery) error {
 	return s.judgeAtStart(st, rec)
 }
 
-// readIndex makes the index of a file of keys.
-func (s *Store) readIndex(tx *bbolt.Tx, st keysState) error {
-	b, err := buckets(tx, bucketKeys)
-	if err != nil {
-		return err
-	}
-	x := newIndex(int(min(st.creds, maxRoom)))
-	err = eachRecord(b[0], func(id access.ID, r *keyRow, _ *decision) {
-		for _, c := range r.creds {
-			x.add(x.entry(c, claimed{r.claim, id}))
-		}
-	})
-	s.index.Store(x)
-	return err
-}
-
 // judgeAtStart brings the keys in line with the policy and matchers given to
 // Open. A store that can't be written keeps its older judgements.
 func (s *Store) judgeAtStart(st keysState, rec *Recovery) error {
