@@ -41,6 +41,7 @@ type central struct {
 	sent      uint64     // the last revision that was sent
 	confirmed uint64     // the highest that the panel gave a result for
 	failed    []wire.Result
+	online    time.Time // of the last state that says so
 }
 
 func startCentral(system string) (*central, error) {
@@ -59,7 +60,7 @@ func startCentral(system string) (*central, error) {
 	if err := c.server.Serve(); err != nil {
 		return nil, fmt.Errorf("start broker: %w", err)
 	}
-	for i, topic := range []wire.Topic{wire.TopicStatus, wire.TopicEvents} {
+	for i, topic := range []wire.Topic{wire.TopicState, wire.TopicStatus, wire.TopicEvents} {
 		if err := c.server.Subscribe(topic.Of(system), i+1, c.receive); err != nil {
 			return nil, fmt.Errorf("listen to the panel: %w", err)
 		}
@@ -89,6 +90,17 @@ func (*allowAll) OnACLCheck(*mochi.Client, string, bool) bool { return true }
 func (c *central) receive(_ *mochi.Client, _ packets.Subscription, p packets.Packet) {
 	_, topic, _ := wire.SplitTopic(p.TopicName)
 	switch topic {
+	case wire.TopicState:
+		s, err := wire.Decode[wire.State](p.Payload)
+		if err != nil {
+			note("central: undecodable state: %v", err)
+			return
+		}
+		if s.Online {
+			c.mu.Lock()
+			c.online = s.TS
+			c.mu.Unlock()
+		}
 	case wire.TopicStatus:
 		s, err := wire.Decode[wire.Statuses](p.Payload)
 		if err != nil {
@@ -128,6 +140,20 @@ func (c *central) position() (sent, confirmed uint64, err error) {
 		err = fmt.Errorf("%d changes failed, the first is revision %d: %s %s", len(c.failed), f.Revision, f.ErrorType, f.Detail)
 	}
 	return c.sent, c.confirmed, err
+}
+
+// heard waits until the panel has said after a time that it is online. It does so
+// once its subscriptions stand; what is sent before reaches nobody, and this
+// central sends nothing twice.
+func (c *central) heard(after time.Time) error {
+	return until(20*time.Second, func() error {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.online.Before(after) {
+			return fmt.Errorf("the panel has not said since %v that it is online", after.UTC())
+		}
+		return nil
+	})
 }
 
 // newKey is a key that opens the front door; n gives it its id, the same each time.

@@ -21,6 +21,8 @@ const (
 	lineFire     = "GPIO23"
 	lineLockdown = "GPIO9"
 	lineLamp     = "GPIO10"
+	// doorMaglock is the door that has the maglock.
+	doorMaglock = "entrance"
 )
 
 // fire checks the panel with a maglock, a fire relay, a lockdown button and a
@@ -33,8 +35,10 @@ func (t *bench) fire() error {
 	}
 	t.panel = p
 	t.check("fire relay's wire cut at the start: the maglock is released, the strike is not", func() (string, error) {
+		// Each of the two doors drives its lock before it tells; the event may be the
+		// other one's.
 		err := p.journal(access.FireAlarm, soon)
-		return "event 311", errors.Join(err, t.chip.stays(lineMaglock, false, time.Second), t.chip.stays(lineStore, false, time.Second))
+		return "event 311", errors.Join(err, t.chip.want(lineMaglock, false, soon), t.chip.stays(lineMaglock, false, time.Second), t.chip.stays(lineStore, false, time.Second))
 	})
 	t.check("no fire: the maglock holds", func() (string, error) {
 		if err := t.quiet(); err != nil {
@@ -70,10 +74,10 @@ func (t *bench) lockdown() (string, error) {
 	if err := t.chip.pull(lineLockdown, false); err != nil {
 		return "", err
 	}
-	if _, err := t.panel.event(access.DoorLockedDown, soon); err != nil {
+	if _, err := t.panel.eventOf(doorMaglock, access.DoorLockedDown, soon); err != nil {
 		return "", err
 	}
-	if err := t.panel.client.Unlock(ctx, "entrance"); err == nil {
+	if err := t.panel.client.Unlock(ctx, doorMaglock); err == nil {
 		return "", errors.New("a locked-down door was unlocked")
 	}
 	err := errors.Join(

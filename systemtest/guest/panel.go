@@ -29,6 +29,7 @@ const (
 type panel struct {
 	config   string
 	cmd      *exec.Cmd
+	started  time.Time // to the millisecond, as states are
 	client   *api.Client
 	messages chan api.Message
 	stop     context.CancelFunc
@@ -50,6 +51,7 @@ func startPanel(config string) (*panel, error) {
 	}
 	p.cmd = exec.Command(plan.Posternd, "run", "--config", config)
 	p.cmd.Stdout, p.cmd.Stderr = log, log
+	p.started = time.Now().Truncate(time.Millisecond)
 	if err := p.cmd.Start(); err != nil {
 		stop()
 		return nil, err
@@ -84,7 +86,8 @@ func startPanel(config string) (*panel, error) {
 	return p, nil
 }
 
-// linked waits until the panel is connected to central.
+// linked waits until the panel is connected to central. Its subscriptions may not
+// stand yet: see heard.
 func (p *panel) linked() error {
 	return until(20*time.Second, func() error {
 		st, err := p.client.Status(context.Background())
@@ -152,9 +155,20 @@ func (p *panel) next(limit time.Duration, f func(api.Message) bool) (api.Message
 
 var errNothing = errors.New("the daemon said nothing")
 
-// event waits for an event of a type.
+// event waits for an event of a type, of any door.
 func (p *panel) event(want access.EventType, limit time.Duration) (api.Event, error) {
-	m, err := p.next(limit, func(m api.Message) bool { return m.Kind == api.MessageEvent && m.Event.Type == want })
+	return p.eventThat(want, limit, func(api.Event) bool { return true })
+}
+
+// eventOf waits for an event of a type and a door.
+func (p *panel) eventOf(door string, want access.EventType, limit time.Duration) (api.Event, error) {
+	return p.eventThat(want, limit, func(e api.Event) bool { return e.Door == door })
+}
+
+func (p *panel) eventThat(want access.EventType, limit time.Duration, is func(api.Event) bool) (api.Event, error) {
+	m, err := p.next(limit, func(m api.Message) bool {
+		return m.Kind == api.MessageEvent && m.Event.Type == want && is(*m.Event)
+	})
 	if err != nil {
 		return api.Event{}, fmt.Errorf("wait for event %d (%s): %w", want, want.Text(), err)
 	}

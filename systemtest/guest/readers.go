@@ -43,7 +43,7 @@ func (t *bench) readers() error {
 	if err := t.rest(); err != nil {
 		return err
 	}
-	if err := p.linked(); err != nil {
+	if err := t.central.heard(p.started); err != nil {
 		return err
 	}
 	var cards []string
