@@ -83,7 +83,9 @@ func (s *session) report(now time.Time) error {
 	if !due(&s.reportAt, now) {
 		return nil
 	}
-	return s.publish(wire.TopicReported, wire.Encode(s.reported(s.c.o.Replica.Position())))
+	p := s.c.o.Replica.Position()
+	s.told = p.Revision
+	return s.publish(wire.TopicReported, wire.Encode(s.reported(p)))
 }
 
 // heard looks at a state of this panel as the broker has it. The own one shows

@@ -59,6 +59,11 @@ func (g *gap) moved(p access.Position, askAt time.Time) {
 // maxGroup bounds the revisions that are committed at once.
 const maxGroup = 1000
 
+// reportEvery is how many revisions are reported without waiting for more to
+// gather: central sends at most 1,000 ahead of the last report, and would pause
+// otherwise.
+const reportEvery = 250
+
 // change queues a batch for the replica.
 func (s *session) change(ctx context.Context, m mqtt.Message, payload []byte) bool {
 	b, err := wire.DecodeChanges(payload)
@@ -140,7 +145,10 @@ func (s *session) applied(ctx context.Context, o outcome) {
 	case err == nil:
 		s.moved(o.pos, now)
 		s.c.update(func(st *Status) { st.Applied += uint64(o.batches); st.Commits++ })
-		s.reportBy(now.Add(s.c.o.ReportAfter))
+		if o.pos.Revision < s.told+reportEvery {
+			now = now.Add(s.c.o.ReportAfter)
+		}
+		s.reportBy(now)
 		log.Debug("changes applied")
 	case errors.Is(err, access.ErrGap):
 		s.gap.seen(o.epoch, o.last, now.Add(s.c.o.NeedAfter))

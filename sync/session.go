@@ -48,6 +48,7 @@ type session struct {
 
 	flight []mqtt.Token // publishes that the broker has not acknowledged
 	say    []said       // answers to publish
+	told   uint64       // revision last reported
 	clock  string       // as last announced
 
 	// Deadlines; zero is none.

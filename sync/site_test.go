@@ -273,6 +273,31 @@ func TestGrouping(t *testing.T) {
 	})
 }
 
+// A few changes are reported together, after a while; many at once, as central
+// would send no more of them before.
+func TestManyAreReportedAtOnce(t *testing.T) {
+	inVirtualTime(t, func(_ *Options, m *memory) { stand(1, 10)(m) }, func(s *station) {
+		s.forget()
+		upTo := func(last uint64) {
+			s.tell(wire.TopicChange, changesOf(1, s.m.Position().Revision+1, last))
+		}
+		upTo(11)
+		upTo(10 + reportEvery - 1)
+		if r := s.reports(); len(r) != 0 {
+			t.Errorf("%d changes were reported at once: %+v", reportEvery-1, r)
+		}
+		upTo(10 + reportEvery)
+		if r := s.reports(); len(r) != 1 || r[0].Revision != 10+reportEvery {
+			t.Errorf("after %d changes the reports are %+v", reportEvery, r)
+		}
+		upTo(10 + reportEvery + 1)
+		s.pass(time.Second)
+		if r := s.reports(); len(r) != 2 || r[1].Revision != 10+reportEvery+1 {
+			t.Errorf("after the last change the reports are %+v", r)
+		}
+	})
+}
+
 // One change that the store can't take keeps none of its neighbours out.
 func TestGroupWithPoison(t *testing.T) {
 	inVirtualTime(t, func(_ *Options, m *memory) { stand(1, 10)(m); m.block, m.poison = make(chan struct{}), 14 }, func(s *station) {
