@@ -44,9 +44,6 @@ func (g *gap) moved(p access.Position, askAt time.Time) {
 	if p.Epoch == g.have.Epoch && p.Revision == g.have.Revision {
 		return
 	}
-	if g.have.Epoch == 0 && p.Epoch != 0 {
-		g.once = false // what was asked for has come
-	}
 	g.have = p
 	if p.Revision >= g.to || p.Epoch != g.epoch {
 		g.to = 0
@@ -71,20 +68,20 @@ func (s *session) change(ctx context.Context, m mqtt.Message, payload []byte) bo
 		s.c.bad(string(wire.TopicChange), err)
 		return false
 	}
-	s.put(ctx, &s.lanes.changes, task{m: m, about: b})
+	s.put(ctx, &s.lanes.changes, task{m: m, about: batch{b, len(m.Payload())}})
 	return true
 }
 
 // gatherChanges has the batches that continue each other committed at once: one
 // flush of the card does for all that has come since the last one.
 func (s *session) gatherChanges(waiting []task) (int, work) {
-	batches := []access.Batch{waiting[0].about.(access.Batch)}
+	batches := []batch{waiting[0].about.(batch)}
 	total := len(batches[0].Updates)
 	for _, t := range waiting[1:] {
-		b, ok := t.about.(access.Batch) // always
+		b, ok := t.about.(batch) // always
 		last := batches[len(batches)-1]
 		total += len(b.Updates)
-		if !ok || b.Epoch != last.Epoch || b.Updates[0].Revision != lastOf(last)+1 || total > maxGroup {
+		if !ok || b.Epoch != last.Epoch || b.first() != last.last()+1 || total > maxGroup {
 			break
 		}
 		batches = append(batches, b)
@@ -99,34 +96,33 @@ func (s *session) gatherChanges(waiting []task) (int, work) {
 	}
 }
 
-func lastOf(b access.Batch) uint64 { return b.Updates[len(b.Updates)-1].Revision }
-
 // outcome is what became of batches that were applied at once.
 type outcome struct {
-	epoch, first, last uint64
-	batches            int
-	pos                access.Position
-	err                error
+	batch   // all of them as one
+	batches int
+	pos     access.Position
+	err     error
 }
 
 // apply commits batches that continue each other, at once or, where the store
 // fails, each by itself, so that one that it can't take holds up no other.
-func (o *Options) apply(ctx context.Context, batches []access.Batch) []outcome {
+func (o *Options) apply(ctx context.Context, batches []batch) []outcome {
 	all := batches[0]
 	if len(batches) > 1 {
-		all.Updates = nil // a new one: the first batch may be applied by itself yet
+		all.Updates, all.bytes = nil, 0 // new ones: the first batch may be applied by itself yet
 		for _, b := range batches {
 			all.Updates = append(all.Updates, b.Updates...)
+			all.bytes += b.bytes
 		}
 	}
-	pos, err := o.Replica.Apply(ctx, all)
-	out := outcome{all.Epoch, all.Updates[0].Revision, lastOf(all), len(batches), pos, err}
+	pos, err := o.Replica.Apply(ctx, all.Batch)
+	out := outcome{all, len(batches), pos, err}
 	if err == nil || len(batches) == 1 || ctx.Err() != nil || refusal(err) {
 		return []outcome{out}
 	}
 	var each []outcome
 	for _, b := range batches {
-		each = append(each, o.apply(ctx, []access.Batch{b})...)
+		each = append(each, o.apply(ctx, []batch{b})...)
 	}
 	return each
 }
@@ -139,11 +135,11 @@ func refusal(err error) bool {
 // applied takes note of what became of a group. Only what the replica has not
 // committed can be asked for again, so that an error here holds up nothing.
 func (s *session) applied(ctx context.Context, o outcome) {
-	log := s.log.With("epoch", o.epoch, "first", o.first, "last", o.last)
+	log := s.log.With("epoch", o.Epoch, "first", o.first(), "last", o.last())
 	now := time.Now()
 	switch err := o.err; {
 	case err == nil:
-		s.moved(o.pos, now)
+		s.moved(ctx, o.pos, now)
 		s.c.update(func(st *Status) { st.Applied += uint64(o.batches); st.Commits++ })
 		if o.pos.Revision < s.told+reportEvery {
 			now = now.Add(s.c.o.ReportAfter)
@@ -151,7 +147,8 @@ func (s *session) applied(ctx context.Context, o outcome) {
 		s.reportBy(now)
 		log.Debug("changes applied")
 	case errors.Is(err, access.ErrGap):
-		s.gap.seen(o.epoch, o.last, now.Add(s.c.o.NeedAfter))
+		s.gap.seen(o.Epoch, o.last(), now.Add(s.c.o.NeedAfter))
+		s.ahead.keep(o.batch)
 		s.c.update(func(st *Status) { st.Gaps++ })
 		log.Debug("changes before these are missing")
 	case refusal(err):
@@ -168,9 +165,19 @@ func (s *session) applied(ctx context.Context, o outcome) {
 	}
 }
 
-// moved takes note of where the replica stands now.
-func (s *session) moved(p access.Position, now time.Time) {
+// moved takes note of where the replica stands now. What was kept for it goes
+// before what waits.
+func (s *session) moved(ctx context.Context, p access.Position, now time.Time) {
 	s.gap.moved(p, now.Add(s.c.o.NeedAfter))
+	var turn []task
+	for _, b := range s.ahead.turn(p) {
+		turn = append(turn, task{about: b})
+	}
+	if len(turn) > 0 {
+		l := &s.lanes.changes
+		l.waiting = append(turn, l.waiting...)
+		s.start(ctx, l)
+	}
 }
 
 // reportBy has the position reported at t at the latest.

@@ -55,7 +55,7 @@ func (s *session) installed(ctx context.Context, r installation) {
 	s.fetch.ask.reset()
 	s.fetch.manifestAt = time.Time{}
 	s.c.update(func(st *Status) { st.Snapshots++ })
-	s.moved(r.pos, now)
+	s.moved(ctx, r.pos, now)
 	s.reportBy(now)
 	log.Info("snapshot installed", "at", r.pos.Revision)
 	s.consider(ctx, now)

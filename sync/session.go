@@ -56,6 +56,7 @@ type session struct {
 	unheard                                                                        bool // the own state did not come back
 
 	gap      gap
+	ahead    ahead
 	fetch    fetch
 	statuses outbox
 	events   outbox

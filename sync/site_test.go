@@ -298,6 +298,43 @@ func TestManyAreReportedAtOnce(t *testing.T) {
 	})
 }
 
+// A message that overtook others is kept until its turn has come, and nothing is
+// asked for.
+func TestOvertaken(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		send [][2]uint64 // revisions after the first ten; {0, 0} is of another epoch
+		last uint64
+		gaps uint64
+	}{
+		{"one", [][2]uint64{{12, 12}, {11, 11}}, 12, 1},
+		{"far", [][2]uint64{{11, 11}, {15, 16}, {12, 12}, {13, 14}, {17, 17}}, 17, 1},
+		{"two, each by itself", [][2]uint64{{15, 15}, {13, 13}, {11, 12}, {14, 14}}, 15, 2},
+		{"twice, and longer", [][2]uint64{{12, 12}, {12, 14}, {13, 13}, {11, 11}}, 14, 3},
+		{"another epoch between", [][2]uint64{{12, 12}, {0, 0}, {11, 11}}, 12, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inVirtualTime(t, func(_ *Options, m *memory) { stand(1, 10)(m) }, func(s *station) {
+				s.forget()
+				for _, r := range c.send {
+					if r[0] == 0 {
+						s.tell(wire.TopicChange, changesOf(2, 1, 1))
+						continue
+					}
+					s.tell(wire.TopicChange, changesOf(1, r[0], r[1]))
+				}
+				s.pass(9 * time.Second)
+				if p := s.m.Position(); p.Revision != c.last || len(s.needs()) != 0 || s.unackedNow() != 0 {
+					t.Errorf("at %d of %d after the needs %+v, %d messages not acknowledged", p.Revision, c.last, s.needs(), s.unackedNow())
+				}
+				if st := s.Status(); st.Gaps != c.gaps {
+					t.Errorf("%d gaps, want %d", st.Gaps, c.gaps)
+				}
+			})
+		})
+	}
+}
+
 // One change that the store can't take keeps none of its neighbours out.
 func TestGroupWithPoison(t *testing.T) {
 	inVirtualTime(t, func(_ *Options, m *memory) { stand(1, 10)(m); m.block, m.poison = make(chan struct{}), 14 }, func(s *station) {

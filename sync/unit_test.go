@@ -131,7 +131,7 @@ func TestGapDeadlines(t *testing.T) {
 		{"a gap in another epoch", func(g *gap) { g.seen(3, 9, at(10)); g.seen(4, 2, at(20)) }, at(10), 2},
 		{"a full queue", func(g *gap) { g.askOnce(at(10)) }, at(10), 0},
 		{"a full queue, then progress", func(g *gap) { g.askOnce(at(10)); g.moved(pos(3, 6), at(20)) }, at(20), 0},
-		{"first contact", func(g *gap) { g.have = pos(0, 0); g.askOnce(at(10)); g.moved(pos(3, 6), at(20)) }, time.Time{}, 0},
+		{"a full queue at first contact", func(g *gap) { g.have = pos(0, 0); g.askOnce(at(10)); g.moved(pos(3, 6), at(20)) }, at(20), 0},
 	} {
 		g := gap{have: pos(3, 5)}
 		c.do(&g)
@@ -139,6 +139,45 @@ func TestGapDeadlines(t *testing.T) {
 			t.Errorf("%s: asks at %v for up to %d, want %v and %d", c.name, g.askAt, g.to, c.ask, c.to)
 		}
 	}
+}
+
+// What is kept before its turn comes out in order, once, and is bounded.
+func TestAhead(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var a ahead
+		at := uint64(0)
+		for range rapid.IntRange(1, 60).Draw(t, "steps") {
+			first := at + rapid.Uint64Range(1, 1500).Draw(t, "first")
+			b := batch{access.Batch{Epoch: rapid.Uint64Range(1, 2).Draw(t, "epoch")}, rapid.IntRange(1, 256<<10).Draw(t, "bytes")}
+			for r := range rapid.Uint64Range(1, 100).Draw(t, "length") {
+				b.Updates = append(b.Updates, access.Update{Revision: first + r})
+			}
+			a.keep(b)
+			if rapid.Bool().Draw(t, "waits") {
+				continue
+			}
+			at += rapid.Uint64Range(0, 1500).Draw(t, "goes on by")
+			for _, b := range a.turn(access.Position{Epoch: 1, Revision: at}) {
+				if b.Epoch != 1 || b.first() > at+1 || b.last() <= at {
+					t.Fatalf("at %d comes %d to %d of epoch %d", at, b.first(), b.last(), b.Epoch)
+				}
+				at = b.last()
+			}
+			for _, b := range a.kept {
+				if b.Epoch != 1 || b.first() <= at+1 {
+					t.Fatalf("at %d stays %d of epoch %d", at, b.first(), b.Epoch)
+				}
+			}
+		}
+		revisions, bytes := 0, 0
+		for _, b := range a.kept {
+			revisions += len(b.Updates)
+			bytes += b.bytes
+		}
+		if revisions != a.revisions || bytes != a.bytes || revisions > maxAhead || bytes > maxAheadLen {
+			t.Fatalf("%d revisions of %d bytes are kept, counted as %d and %d", revisions, bytes, a.revisions, a.bytes)
+		}
+	})
 }
 
 // reading is a connection that gives bytes, as many at once as it likes.

@@ -30,12 +30,22 @@ func listen(broker string) (*listener, error) {
 	l := &listener{reported: make(chan struct{}, 1)}
 	l.client = mqtt.NewClient(mqtt.NewClientOptions().AddBroker("tcp://" + broker).SetClientID("synbench").
 		SetAutoReconnect(true).SetConnectRetry(true).SetConnectRetryInterval(100 * time.Millisecond).SetOrderMatters(true).SetWriteTimeout(10 * time.Second).
-		SetOnConnectHandler(func(c mqtt.Client) { c.Subscribe(wire.Prefix+"/"+site.SystemID+"/#", 1, l.take) }))
+		SetOnConnectHandler(func(c mqtt.Client) { c.SubscribeMultiple(heard(), l.take) }))
 	t := l.client.Connect()
 	if !t.WaitTimeout(20 * time.Second) {
 		return nil, errors.New("the broker does not answer")
 	}
 	return l, t.Error()
+}
+
+// heard is what is listened to. Chunks would cost as much as the panel's own way
+// to them.
+func heard() map[string]byte {
+	all := map[string]byte{}
+	for _, t := range []wire.Topic{wire.TopicNeed, wire.TopicChange, wire.TopicReported, wire.TopicStatus, wire.TopicEvents} {
+		all[t.Of(site.SystemID)] = 1
+	}
+	return all
 }
 
 func (l *listener) reset() {
