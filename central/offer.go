@@ -3,6 +3,7 @@ package central
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"postern/wire"
@@ -215,7 +216,13 @@ func (e *engine) askedFor(ctx context.Context, p *replica, chunks []int) error {
 	if chunks[len(chunks)-1] >= s.Chunks {
 		return errors.Join(errMessage, &wire.FieldError{Field: "chunks", Reason: "are not all there are"})
 	}
-	s.asked, p.want.chunks = e.now(), chunks
+	s.asked = e.now()
+	// A panel asks for the next ones while the last are on their way to it.
+	if p.want.chunks = append(p.want.chunks, chunks...); len(p.want.chunks) > 2*wire.MaxNeedChunks {
+		p.want.chunks = chunks
+	}
+	slices.Sort(p.want.chunks)
+	p.want.chunks = slices.Compact(p.want.chunks)
 	if s.asked.Sub(s.noted) >= noteEvery {
 		if err := e.store.noteAsked(ctx, s); err != nil {
 			return err

@@ -825,7 +825,8 @@ func TestFrozenUnheard(t *testing.T) {
 	}
 }
 
-// TestChunksWait: chunks go out as far as there is room, in the panel's order.
+// TestChunksWait: chunks go out as far as there is room, in order, and what was asked
+// for before is not forgotten for what is asked for now.
 func TestChunksWait(t *testing.T) {
 	r := newRig(newKit(t))
 	r.panel("p1", 6, level(1))
@@ -855,7 +856,8 @@ func TestChunksWait(t *testing.T) {
 	if got := got(); got != nil {
 		t.Errorf("got chunks %v without room", got)
 	}
-	for _, want := range [][]int{{0}, {2}, {3}, nil} {
+	one := func(want ...int) {
+		t.Helper()
 		room = 1
 		if err := r.e.pumpAll(t.Context()); err != nil {
 			t.Fatal(err)
@@ -864,6 +866,12 @@ func TestChunksWait(t *testing.T) {
 			t.Errorf("got chunks %v, want %v", got, want)
 		}
 	}
+	one(0)
+	r.give("p1", wire.TopicNeed, wire.Need{Want: wire.WantSnapshot, SnapshotID: s.ID, Chunks: []int{1, 3, 4}})
+	for n := range 4 {
+		one(n + 1)
+	}
+	one()
 }
 
 // TestResync: after an operator says so, central's state is the panel's, in an

@@ -173,11 +173,7 @@ func (s *session) moved(ctx context.Context, p access.Position, now time.Time) {
 	for _, b := range s.ahead.turn(p) {
 		turn = append(turn, task{about: b})
 	}
-	if len(turn) > 0 {
-		l := &s.lanes.changes
-		l.waiting = append(turn, l.waiting...)
-		s.start(ctx, l)
-	}
+	s.putFirst(ctx, &s.lanes.changes, turn...)
 }
 
 // reportBy has the position reported at t at the latest.

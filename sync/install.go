@@ -78,7 +78,7 @@ func (s *session) checkFetch(ctx context.Context, now time.Time) {
 	}
 	s.c.install.again = time.Time{}
 	if m, _, ok := s.c.o.Replica.Staged(); ok {
-		s.fetch.staged, s.fetch.out, s.fetch.coming = m, map[int]bool{}, map[int]bool{}
+		s.fetch.begin(m)
 		s.fetching()
 		s.window(ctx)
 		return

@@ -47,6 +47,12 @@ func (s *session) put(ctx context.Context, l *lane, t task) {
 	s.start(ctx, l)
 }
 
+// putFirst queues tasks before what waits.
+func (s *session) putFirst(ctx context.Context, l *lane, tasks ...task) {
+	l.waiting = append(tasks, l.waiting...)
+	s.start(ctx, l)
+}
+
 // start has the lane begin its next work, unless it is at some.
 func (s *session) start(ctx context.Context, l *lane) {
 	if l.busy || len(l.waiting) == 0 {

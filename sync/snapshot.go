@@ -13,18 +13,31 @@ import (
 	"postern/wire"
 )
 
+// While the last fewOut of maxOut chunks come, the next ones are asked for: neither
+// end waits for the other.
+const (
+	maxOut = wire.MaxNeedChunks
+	fewOut = maxOut / 2
+)
+
 // fetch is what a session knows of the keys that central wants here, and of the
 // snapshot that brings them. What has come of it lies in the replica.
 type fetch struct {
 	desired wire.Desired    // newest heard on this connection; its Epoch is 0 before
 	staged  access.Snapshot // being fetched; its ID is zero when none is
 	out     map[int]bool    // chunks asked for that have not come
+	next    []int           // of these, those to ask for first
 	coming  map[int]bool    // chunks that have come and are not stored yet
 	ask     backoff         // between questions for a manifest
 
 	manifestAt time.Time // when to ask for a manifest
-	chunksAt   time.Time // when to ask for what is out
+	chunksAt   time.Time // when to ask again for what is out
 	againAt    time.Time // when to try again what failed
+}
+
+// begin goes over to another snapshot, or with the zero one to none.
+func (f *fetch) begin(m access.Snapshot) {
+	f.staged, f.out, f.coming, f.next = m, map[int]bool{}, map[int]bool{}, nil
 }
 
 // slowest is the longest pause between tries of what may fail for long.
@@ -112,7 +125,7 @@ func at(p access.Position, m access.Snapshot) bool {
 // stage begins to take a snapshot in.
 func (s *session) stage(ctx context.Context, m access.Snapshot) {
 	f := &s.fetch
-	f.staged, f.out, f.coming = m, map[int]bool{}, map[int]bool{}
+	f.begin(m)
 	f.manifestAt, f.chunksAt, f.againAt = time.Time{}, time.Time{}, time.Time{}
 	s.fetching()
 	log := s.log.With("snapshot", m.ID.String(), "epoch", m.Epoch, "revision", m.Revision)
@@ -154,7 +167,7 @@ func (s *session) resume(ctx context.Context) {
 		return
 	}
 	if m, _, ok := r.Staged(); ok {
-		s.fetch.staged, s.fetch.out, s.fetch.coming = m, map[int]bool{}, map[int]bool{}
+		s.fetch.begin(m)
 		if m.ID == s.c.install.failed && now.Before(s.c.install.again) {
 			s.fetch.againAt = s.c.install.again
 			return
@@ -168,7 +181,7 @@ func (s *session) resume(ctx context.Context) {
 func (s *session) window(ctx context.Context) {
 	f := &s.fetch
 	id := f.staged.ID
-	s.put(ctx, &s.lanes.snapshot, task{begin: func() work {
+	s.putFirst(ctx, &s.lanes.snapshot, task{begin: func() work {
 		return func(context.Context) func() {
 			m, missing, ok := s.c.o.Replica.Staged()
 			return func() {
@@ -182,14 +195,21 @@ func (s *session) window(ctx context.Context) {
 				case len(missing) == 0:
 					s.installStaged(ctx)
 				default:
-					for _, n := range missing {
-						f.out[n] = true
-					}
-					f.chunksAt = time.Now()
+					f.want(missing)
 				}
 			}
 		}
 	}})
+}
+
+// want has chunks asked for that are not out, as many as may be out.
+func (f *fetch) want(missing []int) {
+	for _, n := range missing {
+		if len(f.out) < maxOut && !f.out[n] {
+			f.out[n] = true
+			f.next = append(f.next, n)
+		}
+	}
 }
 
 // moot reports whether changes alone have brought the panel to where the staged
@@ -228,20 +248,27 @@ func (s *session) stored(ctx context.Context, id access.ID, n int, err error) {
 	}
 	delete(f.out, n)
 	f.chunksAt = time.Now().Add(s.c.o.NeedAfter)
-	if len(f.out) == 0 {
+	switch len(f.out) {
+	case 0:
 		f.chunksAt = time.Time{}
+		s.window(ctx)
+	case fewOut:
 		s.window(ctx)
 	}
 }
 
-// needChunks asks for the chunks that have not come.
+// needChunks asks for the next chunks, and again for those that have not come.
 func (s *session) needChunks(now time.Time) error {
 	f := &s.fetch
-	if !due(&f.chunksAt, now) || len(f.out) == 0 {
+	ask := f.next
+	if due(&f.chunksAt, now) {
+		ask = slices.Sorted(maps.Keys(f.out))
+	}
+	if len(ask) == 0 {
 		return nil
 	}
-	f.chunksAt = now.Add(s.c.o.NeedAfter)
-	return s.askSnapshot(wire.Need{SnapshotID: f.staged.ID, Chunks: slices.Sorted(maps.Keys(f.out))})
+	f.next, f.chunksAt = nil, now.Add(s.c.o.NeedAfter)
+	return s.askSnapshot(wire.Need{SnapshotID: f.staged.ID, Chunks: ask})
 }
 
 // wantManifest has the panel ask for the present snapshot, unless one is offered
@@ -294,7 +321,8 @@ func (s *session) abandon(ctx context.Context) {
 // dropped takes note that nothing is staged any more.
 func (s *session) dropped() {
 	f := &s.fetch
-	f.staged, f.out, f.coming, f.chunksAt = access.Snapshot{}, nil, nil, time.Time{}
+	f.begin(access.Snapshot{})
+	f.chunksAt = time.Time{}
 	s.fetching()
 }
 

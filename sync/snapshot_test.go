@@ -61,8 +61,9 @@ func upTo(from, to int) []int {
 	return list
 }
 
-// A panel below central's epoch takes the snapshot that is offered, 64 chunks at
-// a time, and reports where it stands then.
+// A panel below central's epoch takes the snapshot that is offered, with at most
+// 64 chunks on their way and the next asked for before the last have come, and
+// reports where it stands then.
 func TestSnapshot(t *testing.T) {
 	inVirtualTime(t, func(_ *Options, m *memory) { stand(2, 40)(m) }, func(s *station) {
 		m, data := snapshotOf(1, 3, 50, 100)
@@ -72,15 +73,22 @@ func TestSnapshot(t *testing.T) {
 		if n := s.needs()[0]; n.Epoch != 2 || n.HaveRevision != 40 {
 			t.Errorf("need says %d/%d, want 2/40", n.Epoch, n.HaveRevision)
 		}
-		s.serve(m, data, upTo(1, 64)...)
+		s.serve(m, data, upTo(1, 32)...)
 		s.wantsChunks(m, upTo(0, 64))
+		s.serve(m, data, 32)
+		s.wantsChunks(m, upTo(0, 64), upTo(64, 96))
+		s.serve(m, data, upTo(33, 64)...)
+		s.wantsChunks(m, upTo(0, 64), upTo(64, 96))
 		if st := s.Status(); !st.Fetching || st.Installing {
 			t.Errorf("status is %+v, want fetching", st)
 		}
 		s.serve(m, data, 0)
-		s.wantsChunks(m, upTo(0, 64), upTo(64, 100))
+		s.wantsChunks(m, upTo(0, 64), upTo(64, 96), upTo(96, 100))
 		s.forget()
 		s.serve(m, data, upTo(64, 100)...)
+		if n := s.needs(); len(n) != 0 {
+			t.Errorf("asked for more than there is: %+v", n)
+		}
 		if r := s.reportedNow(); r.Epoch != 3 || r.Revision != 50 || r.Digest != m.Digest || r.Count != m.Count || r.ConnSeq != 1 {
 			t.Errorf("reported %+v, want the snapshot's position", r)
 		}
