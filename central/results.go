@@ -32,10 +32,8 @@ func (s *Store) takeStatuses(ctx context.Context, system string, m wire.Statuses
 			}
 			return nil
 		}
-		for _, r := range m.Results {
-			if err := t.result(ctx, system, m.Epoch, r); err != nil {
-				return fmt.Errorf("store result: %w", err)
-			}
+		if err := t.results(ctx, system, m.Epoch, m.Results); err != nil {
+			return fmt.Errorf("store results: %w", err)
 		}
 		return nil
 	})
@@ -45,9 +43,33 @@ func (s *Store) takeStatuses(ctx context.Context, system string, m wire.Statuses
 	return ack, took, nil
 }
 
-func (t *tx) result(ctx context.Context, system string, epoch uint64, r wire.Result) error {
-	const answer = `UPDATE panel_log SET answered = TRUE WHERE system_id = $1 AND epoch = $2 AND revision = $3 AND key_id = $4
+// What a result changes.
+const (
+	answerLog = `UPDATE panel_log SET answered = TRUE WHERE system_id = $1 AND epoch = $2 AND revision = $3 AND key_id = $4
 		AND epoch = (SELECT epoch FROM panels WHERE system_id = $1) RETURNING op, created_at`
+	keepResult = `INSERT INTO results (system_id, epoch, revision, key_id, result, error_type, detail, panel_time, received_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+		ON CONFLICT (system_id, epoch, revision) DO UPDATE SET result = excluded.result, error_type = excluded.error_type,
+			detail = excluded.detail, panel_time = excluded.panel_time, received_at = excluded.received_at`
+	latestResult = `UPDATE panel_keys SET result = $1, error_type = $2, detail = $3, applied_at = $4
+		WHERE system_id = $5 AND key_id = $6 AND revision = $7`
+)
+
+func (t *tx) results(ctx context.Context, system string, epoch uint64, results []wire.Result) error {
+	if len(results) > 1 {
+		if err := t.prepare(ctx, answerLog, keepResult, latestResult); err != nil {
+			return err
+		}
+	}
+	for _, r := range results {
+		if err := t.result(ctx, system, epoch, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *tx) result(ctx context.Context, system string, epoch uint64, r wire.Result) error {
 	rows, err := all(ctx, t, func(scan func(...any) error) (row struct {
 		op      string
 		created int64
@@ -55,16 +77,12 @@ func (t *tx) result(ctx context.Context, system string, epoch uint64, r wire.Res
 	) {
 		err = scan(&row.op, &row.created)
 		return row, err
-	}, answer, system, int64(epoch), int64(r.Revision), r.ID.String())
+	}, answerLog, system, int64(epoch), int64(r.Revision), r.ID.String())
 	if err != nil || len(rows) == 0 {
 		return err // nothing: the result is of another history
 	}
 	detail, errorType := clean(r.Detail), clean(r.ErrorType)
-	const keep = `INSERT INTO results (system_id, epoch, revision, key_id, result, error_type, detail, panel_time, received_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-		ON CONFLICT (system_id, epoch, revision) DO UPDATE SET result = excluded.result, error_type = excluded.error_type,
-			detail = excluded.detail, panel_time = excluded.panel_time, received_at = excluded.received_at`
-	err = t.exec(ctx, keep, system, int64(epoch), int64(r.Revision), r.ID.String(), r.Result, errorType, detail,
+	err = t.exec(ctx, keepResult, system, int64(epoch), int64(r.Revision), r.ID.String(), r.Result, errorType, detail,
 		r.At.UnixMicro(), t.now.UnixMicro())
 	if err != nil {
 		return err
@@ -77,9 +95,7 @@ func (t *tx) result(ctx context.Context, system string, epoch uint64, r wire.Res
 			return err
 		}
 	}
-	const latest = `UPDATE panel_keys SET result = $1, error_type = $2, detail = $3, applied_at = $4
-		WHERE system_id = $5 AND key_id = $6 AND revision = $7`
-	return t.exec(ctx, latest, r.Result, errorType, detail, t.believe(r.At, rows[0].created), system, r.ID.String(), int64(r.Revision))
+	return t.exec(ctx, latestResult, r.Result, errorType, detail, t.believe(r.At, rows[0].created), system, r.ID.String(), int64(r.Revision))
 }
 
 // believe is when a change was applied: the panel's word, unless that is before

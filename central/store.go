@@ -198,8 +198,45 @@ func (s *Store) migrate(ctx context.Context, dialect goose.Dialect) error {
 // PostgreSQL too, so that what one reads stays true until it commits.
 type tx struct {
 	*sql.Tx
-	s   *Store
-	now time.Time
+	s        *Store
+	now      time.Time
+	prepared map[string]*sql.Stmt // by their text; they end with the transaction
+}
+
+// prepare makes ready what the transaction is to do many times: on SQLite the
+// parsing of a statement often costs more than the statement.
+func (t *tx) prepare(ctx context.Context, queries ...string) error {
+	if t.prepared == nil {
+		t.prepared = map[string]*sql.Stmt{}
+	}
+	for _, q := range queries {
+		if t.prepared[q] != nil {
+			continue
+		}
+		stmt, err := t.PrepareContext(ctx, q)
+		if err != nil {
+			return err
+		}
+		t.prepared[q] = stmt
+	}
+	return nil
+}
+
+// QueryContext is that of sql.Tx, for what is prepared too. The rows of one query
+// are to be read before it is made again.
+func (t *tx) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	if stmt := t.prepared[query]; stmt != nil {
+		return stmt.QueryContext(ctx, args...)
+	}
+	return t.Tx.QueryContext(ctx, query, args...)
+}
+
+// ExecContext is that of sql.Tx, for what is prepared too.
+func (t *tx) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	if stmt := t.prepared[query]; stmt != nil {
+		return stmt.ExecContext(ctx, args...)
+	}
+	return t.Tx.ExecContext(ctx, query, args...)
 }
 
 func (s *Store) update(ctx context.Context, fn func(*tx) error) error {
