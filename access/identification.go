@@ -35,13 +35,14 @@ type part struct {
 }
 
 func (p part) canonical() string {
+	value := strconv.FormatUint(p.value, 10)
 	if p.format == "" {
-		return fmt.Sprintf("%0*d", p.tech.digits(), p.value)
+		return strings.Repeat("0", max(0, p.tech.digits()-len(value))) + value
 	}
 	if f, ok := numberFormats[p.format]; ok && f.facility == 0 {
-		return fmt.Sprintf("%s:%d", p.format, p.value)
+		return p.format + ":" + value
 	}
-	return fmt.Sprintf("%s:%d-%d", p.format, p.facility, p.value)
+	return p.format + ":" + strconv.FormatUint(p.facility, 10) + "-" + value
 }
 
 // Identification is what an access key is known by: one card number, two on a

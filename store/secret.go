@@ -6,9 +6,11 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"hash"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"postern/access"
 )
@@ -19,10 +21,18 @@ const DeviceKeySize = 32
 // secrets computes the keyed hashes under which codes and PINs are stored, and
 // the keys of what is staged. The inputs can't meet: the texts of check and stage
 // differ from the start, and are longer than the other two ever get.
-type secrets struct{ key []byte }
+type secrets struct {
+	idle *sync.Pool // hash.Hash under the key: to make one costs as much as to use it
+}
+
+func newSecrets(key []byte) secrets {
+	return secrets{&sync.Pool{New: func() any { return hmac.New(sha256.New, key) }}}
+}
 
 func (s secrets) mac(parts ...string) []byte {
-	h := hmac.New(sha256.New, s.key)
+	h := s.idle.Get().(hash.Hash)
+	defer s.idle.Put(h)
+	h.Reset()
 	for _, p := range parts {
 		h.Write([]byte(p))
 	}

@@ -54,7 +54,7 @@ func TestNoSecretOnDisk(t *testing.T) {
 }
 
 func TestHashesAreKeyed(t *testing.T) {
-	a, b := secrets{deviceKey}, secrets{bytes.Repeat([]byte{1}, 32)}
+	a, b := newSecrets(deviceKey), newSecrets(bytes.Repeat([]byte{1}, 32))
 	code := access.CodeCredential("1234")
 	for name, differ := range map[string]bool{
 		"code by device":  !bytes.Equal(a.prefix(code), b.prefix(code)),

@@ -143,7 +143,7 @@ func newStore(o *Options) *Store {
 		o.Log = slog.Default()
 	}
 	s := &Store{
-		now: o.Now, boot: o.BootID, secrets: secrets{key: slices.Clone(o.DeviceKey)}, keep: o.Keep, cap: o.Cap,
+		now: o.Now, boot: o.BootID, secrets: newSecrets(slices.Clone(o.DeviceKey)), keep: o.Keep, cap: o.Cap,
 		decode: o.Decode, log: o.Log,
 		damaged: &alarm{c: make(chan struct{})},
 		policy:  o.Policy, matchers: slices.Clone(o.Matchers),
