@@ -64,16 +64,43 @@ func (h *hand) acknowledge(t wire.Topic, payload []byte) {
 // is a message, and Mosquitto drops those past its queue of 1,000.
 const window = 500
 
-// send sends n single changes, each of a new key, and gives how long it took from
-// the first until the panel has reported the last.
-func (h *hand) send(ctx context.Context, n, firstCard int) (time.Duration, error) {
+// put sends n single changes, each of a new key, and gives the keys and how long it
+// took from the first until the panel has reported the last.
+func (h *hand) put(ctx context.Context, n, firstCard int) (keys []access.ID, took time.Duration, err error) {
+	level, err := access.ParseID(site.LevelAll)
+	if err != nil {
+		return nil, 0, err
+	}
+	for range n {
+		keys = append(keys, access.ID(uuid.New()))
+	}
+	took, err = h.send(ctx, n, func(i int) (wire.Change, error) {
+		k, err := newKey(keys[i], level, firstCard+i)
+		return wire.Change{Op: wire.OpPut, ID: k.ID, Claim: uint64(1_000_000_000 + i), Key: wire.EncodeKey(k, pin(firstCard+i))}, err
+	})
+	return keys, took, err
+}
+
+// remove sends single changes that remove keys.
+func (h *hand) remove(ctx context.Context, keys []access.ID) error {
+	_, err := h.send(ctx, len(keys), func(i int) (wire.Change, error) {
+		return wire.Change{Op: wire.OpRemove, ID: keys[i]}, nil
+	})
+	return err
+}
+
+// send sends single changes, and gives how long it took from the first until the
+// panel has reported the last.
+func (h *hand) send(ctx context.Context, n int, change func(i int) (wire.Change, error)) (time.Duration, error) {
 	from := h.l.position()
 	messages := make([][]byte, n)
 	for i := range messages {
-		var err error
-		if messages[i], err = h.change(from, i, firstCard+i); err != nil {
+		c, err := change(i)
+		if err != nil {
 			return 0, err
 		}
+		c.Revision = from.Revision + uint64(i) + 1
+		messages[i] = h.sign(wire.TopicChange, wire.Encode(wire.Changes{Epoch: from.Epoch, Changes: []wire.Change{c}}))
 	}
 	var lacks atomic.Uint64 // revision after which the panel lacks some, when it says so
 	h.l.hear(func(t wire.Topic, payload []byte) {
@@ -109,30 +136,12 @@ func (h *hand) send(ctx context.Context, n, firstCard int) (time.Duration, error
 	}
 }
 
-func (h *hand) change(from wire.Reported, i, card int) ([]byte, error) {
-	id, err := access.ParseID(uuid.NewString())
-	if err != nil {
-		return nil, err
-	}
-	level, err := access.ParseID(site.LevelAll)
-	if err != nil {
-		return nil, err
-	}
+func newKey(id, level access.ID, card int) (access.Key, error) {
 	ident, err := access.ParseIdentification(access.Proximity, cardOf(card))
-	if err != nil {
-		return nil, err
-	}
-	k := access.Key{
+	return access.Key{
 		ID: id, Type: access.Proximity, Identification: ident, State: access.Enabled, Levels: []access.ID{level},
 		ValidFrom: validFrom, ValidTo: validTo, Person: id,
-	}
-	payload := wire.Encode(wire.Changes{Epoch: from.Epoch, Changes: []wire.Change{{
-		Revision: from.Revision + uint64(i) + 1, Op: wire.OpPut, ID: id, Claim: uint64(1_000_000_000 + i), Key: wire.EncodeKey(k, pin(card)),
-	}}})
-	if len(payload) > wire.MaxPayload {
-		return nil, fmt.Errorf("a change of %d bytes", len(payload))
-	}
-	return h.sign(wire.TopicChange, payload), nil
+	}, err
 }
 
 // What all keys of the measurements are like: a window, and a PIN for every other.

@@ -85,7 +85,7 @@ func (b *bench) fill(ctx context.Context) error {
 		return err
 	}
 	if int(p.Keys) < b.keys {
-		if err := b.add(ctx, int(p.Keys)+1, b.keys); err != nil {
+		if _, err := b.add(ctx, int(p.Keys)+1, b.keys); err != nil {
 			return err
 		}
 	}
@@ -98,19 +98,27 @@ func (b *bench) fill(ctx context.Context) error {
 	return nil
 }
 
-func (b *bench) add(ctx context.Context, first, last int) error {
+// add has central make keys for cards, and gives their ids.
+func (b *bench) add(ctx context.Context, first, last int) ([]access.ID, error) {
+	ids := make([]access.ID, last-first+1)
+	err := b.each(ctx, len(ids), func(ctx context.Context, i int) (err error) {
+		ids[i], err = b.site.Central.Add(ctx, "", site.Key{
+			Key: &site.Ident{Identification: cardOf(first + i), Type: string(access.Proximity)}, PIN: pin(first + i),
+			ValidFrom: &validFrom, ValidTo: &validTo, Levels: []string{site.LevelAll},
+		})
+		return err
+	})
+	return ids, err
+}
+
+// each does n requests, some at a time.
+func (b *bench) each(ctx context.Context, n int, request func(ctx context.Context, i int) error) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(adders)
-	for n := first; n <= last && ctx.Err() == nil; n++ {
-		g.Go(func() error {
-			_, err := b.site.Central.Add(ctx, "", site.Key{
-				Key: &site.Ident{Identification: cardOf(n), Type: string(access.Proximity)}, PIN: pin(n),
-				ValidFrom: &validFrom, ValidTo: &validTo, Levels: []string{site.LevelAll},
-			})
-			return err
-		})
-		if n%10_000 == 0 {
-			fmt.Printf("    %d keys added\n", n)
+	for i := 0; i < n && ctx.Err() == nil; i++ {
+		g.Go(func() error { return request(ctx, i) })
+		if i%10_000 == 9_999 {
+			fmt.Printf("    %d requests\n", i+1)
 		}
 	}
 	return g.Wait()
@@ -227,7 +235,7 @@ func (b *bench) alone(ctx context.Context) error {
 	}
 	for i := range lone {
 		n := b.keys + i + 1
-		if err := b.add(ctx, n, n); err != nil {
+		if _, err := b.add(ctx, n, n); err != nil {
 			return err
 		}
 		if err := b.caughtUp(ctx); err != nil {
@@ -310,10 +318,10 @@ func (b *bench) backlog(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := b.add(ctx, b.keys+1, b.keys+b.deltas); err != nil {
+	added, err := b.add(ctx, b.keys+1, b.keys+b.deltas)
+	if err != nil {
 		return err
 	}
-	b.keys += b.deltas
 	b.l.reset()
 	if err := errors.Join(b.site.Panel.Start(), b.site.WaitLocal(ctx)); err != nil {
 		return err
@@ -337,7 +345,24 @@ func (b *bench) backlog(ctx context.Context) error {
 	if err := b.linked(ctx); err != nil {
 		return err
 	}
-	b.report.Backlog.ratio, err = b.compare(ctx, took, rows, path)
+	if b.report.Backlog.ratio, err = b.compare(ctx, took, rows, path); err != nil {
+		return err
+	}
+	// The next is measured with as many keys.
+	if err := errors.Join(b.site.Panel.Start(), b.site.WaitLocal(ctx)); err != nil {
+		return err
+	}
+	err = b.each(ctx, len(added), func(ctx context.Context, i int) error { return b.site.Central.Remove(ctx, added[i]) })
+	return errors.Join(err, b.linked(ctx))
+}
+
+// restart starts the panel and waits for its word.
+func (b *bench) restart(ctx context.Context) error {
+	boot := b.l.position().BootID
+	if err := errors.Join(b.site.Panel.Start(), b.site.WaitLocal(ctx)); err != nil {
+		return err
+	}
+	_, err := b.l.until(ctx, "the panel's report", func(r wire.Reported) bool { return r.BootID != boot })
 	return err
 }
 
@@ -350,16 +375,13 @@ func (b *bench) single(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		boot := b.l.position().BootID
-		if err := errors.Join(b.site.Panel.Start(), b.site.WaitLocal(ctx)); err != nil {
+		if err := b.restart(ctx); err != nil {
 			return err
 		}
-		if _, err := b.l.until(ctx, "the panel's report", func(r wire.Reported) bool { return r.BootID != boot }); err != nil {
-			return err
-		}
+		var added []access.ID
 		var took time.Duration
 		send := func(ctx context.Context) error {
-			took, err = b.hand.send(ctx, b.deltas, b.keys+1)
+			added, took, err = b.hand.put(ctx, b.deltas, b.keys+1)
 			return err
 		}
 		if i == 0 {
@@ -370,14 +392,16 @@ func (b *bench) single(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		b.keys += b.deltas
 		r, err := b.compare(ctx, took, rows, path)
 		if err != nil {
 			return err
 		}
 		b.report.Single = append(b.report.Single, r)
+		if err := errors.Join(b.restart(ctx), b.hand.remove(ctx, added)); err != nil {
+			return err
+		}
 	}
-	return nil
+	return b.memory(ctx)
 }
 
 // memory takes note of the panel's, after each kind of work that it did.
