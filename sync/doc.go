@@ -18,9 +18,10 @@
 //
 // What takes long, commits, snapshots, a policy, goes beside that loop in lanes,
 // each of which keeps its order; changes that continue each other are committed
-// at once. A snapshot is fetched a window of chunks at a time, goes on over
-// connections, and is installed while everything else goes on. What central has
-// to sign is verified before anything of it is read.
+// at once, and what comes before its turn waits for it. A snapshot is fetched with
+// a bounded number of chunks on their way, goes on over connections, and is
+// installed while everything else goes on. What central has to sign is verified
+// before anything of it is read.
 //
 // Why not the MQTT library's own reconnection: it sends the messages of the
 // lost connection again beside those of the new one, clean session or not, so

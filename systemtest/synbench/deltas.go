@@ -61,7 +61,7 @@ func (h *hand) acknowledge(t wire.Topic, payload []byte) {
 }
 
 // window is how far changes are sent ahead of what the panel has reported. Each
-// is a message, and Mosquitto drops those past its queue of 1,000.
+// is a message of its own, which Mosquitto drops past the end of its queue.
 const window = 500
 
 // put sends n single changes, each of a new key, and gives the keys and how long it

@@ -3,7 +3,8 @@
 //
 //	go run ./systemtest/synbench [-keys 100000] [-deltas 10000]
 //
-// The real programs run as processes over a real Mosquitto. Speeds are told as
+// The real programs run as processes over a real Mosquitto with the limits of the
+// shipped configuration. Speeds are told as
 // ratios to what bbolt takes for the same rows by itself, on the same file
 // system, in the same run: such ratios hold on other machines, seconds don't.
 //
@@ -19,7 +20,8 @@
 //     block device was given: journal, inodes and all. Otherwise they are what
 //     /proc says that the process made the kernel write, which leaves out the file
 //     system's own;
-//   - anonymous memory of posternd after it all.
+//   - anonymous memory of posternd after each kind of work and after it all. What a
+//     measurement adds is removed again, so that each begins with as many keys.
 //
 // Each has a goal; one that was missed is told so, and fails nothing. The table
 // goes to build/report/bench-sync.json too. Without Mosquitto it is skipped, but

@@ -37,7 +37,7 @@ func measure(ctx context.Context, dir, bin string, keys, deltas int) (*report, e
 	if err != nil {
 		return nil, err
 	}
-	s, err := site.New(ctx, site.Options{Dir: dir, Bin: bin, Doors: doors, PanelDir: d.dir, Trust: trust})
+	s, err := site.New(ctx, site.Options{Dir: dir, Bin: bin, Doors: doors, PanelDir: d.dir, Trust: trust, Limits: true})
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 )
 
@@ -28,9 +30,17 @@ func (s *Site) configure(http string) error {
 	if err != nil {
 		return err
 	}
-	// It saves every second, so that what it had is mostly there after a kill.
-	broker := fmt.Sprintf("listener %s %s\nallow_anonymous true\npersistence true\npersistence_location %s/\nautosave_interval 1\nlog_dest stderr\n",
-		port, host, s.file("mosquitto"))
+	broker := fmt.Sprintf("listener %s %s\nallow_anonymous true\nlog_dest stderr\n", port, host)
+	if s.o.Limits {
+		limits, err := shippedLimits()
+		if err != nil {
+			return err
+		}
+		broker += limits
+	} else {
+		// It saves every second, so that what it had is mostly there after a kill.
+		broker += fmt.Sprintf("persistence true\npersistence_location %s/\nautosave_interval 1\n", s.file("mosquitto"))
+	}
 	if os.Getuid() == 0 {
 		broker += "user root\n" // or it would give up the right to its folder
 	}
@@ -54,6 +64,27 @@ func (s *Site) configure(http string) error {
 		trust += fmt.Sprintf(", %q", s.o.Trust)
 	}
 	return s.write("panel.toml", s.panelConfig(at["panel"], trust))
+}
+
+// shippedLimits is what the shipped configuration of Mosquitto says of messages,
+// whoever is let in.
+func shippedLimits() (string, error) {
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}").Output()
+	if err != nil {
+		return "", fmt.Errorf("find the module: %w", err)
+	}
+	raw, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(out)), "firmware-config/mosquitto/postern.conf"))
+	if err != nil {
+		return "", err
+	}
+	var limits strings.Builder
+	for line := range strings.Lines(string(raw)) {
+		switch name, _, _ := strings.Cut(line, " "); name {
+		case "persistence", "max_packet_size", "max_inflight_messages", "max_queued_messages", "max_queued_bytes", "set_tcp_nodelay":
+			limits.WriteString(line)
+		}
+	}
+	return limits.String(), nil
 }
 
 // Database is the file of central's database.

@@ -34,6 +34,9 @@ type Options struct {
 	PanelDir string // for the panel's data, "" is in Dir
 	LogLevel string // of the panel and central, "" is info
 	Trust    string // another key that the panel trusts, as trust.keys takes it; "" for none
+	// Limits has the broker take the limits of the shipped configuration, and keep
+	// nothing over a restart; otherwise it has its own, and keeps what it can.
+	Limits bool
 	// Between gives the host:port at which "panel" and "central" find the broker's;
 	// nil is the broker itself.
 	Between func(who, broker string) (string, error)
