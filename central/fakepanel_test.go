@@ -246,6 +246,7 @@ type fakePanel struct {
 	modes     wire.Version
 	unsigned  bool
 	trust     wire.Trust
+	wrote     access.ID // under which boot the row that was confirmed last was written, since the start
 }
 
 func newFakePanel(r *rig, system string) *fakePanel {
@@ -254,7 +255,7 @@ func newFakePanel(r *rig, system string) *fakePanel {
 	return p
 }
 
-func (p *fakePanel) reboot() { p.boot, p.conn = newBoot(), 0 }
+func (p *fakePanel) reboot() { p.boot, p.conn, p.wrote = newBoot(), 0, access.ID{} }
 
 func (p *fakePanel) state(online bool) wire.State {
 	return wire.State{Online: online, BootID: p.boot, ConnSeq: p.conn, Version: "test", Clock: "trusted", TS: p.r.clock.now()}
@@ -264,6 +265,7 @@ func (p *fakePanel) reported() wire.Reported {
 	return wire.Reported{
 		BootID: p.boot, ConnSeq: p.conn, Epoch: p.epoch, Revision: p.revision, Digest: p.digest, Count: uint64(len(p.keys)),
 		PINKeyLost: p.pinKeyLost, Policy: p.policy, Modes: p.modes, Unsigned: p.unsigned, Statuses: p.statusOldest,
+		StatusBoot: p.wrote,
 	}
 }
 
@@ -491,7 +493,7 @@ func (p *fakePanel) confirmed(payload []byte) {
 	if a.Status != nil {
 		for i, row := range p.status {
 			if row.seq == a.Status.Seq && row.boot == a.Status.BootID {
-				p.status, p.statusOldest = slices.Clone(p.status[i+1:]), row.seq+1
+				p.status, p.statusOldest, p.wrote = slices.Clone(p.status[i+1:]), row.seq+1, row.boot
 				break
 			}
 		}

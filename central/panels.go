@@ -212,7 +212,7 @@ func (s *Store) saveReported(ctx context.Context, system string, epoch uint64, r
 		if alarm != "" {
 			return nil
 		}
-		return t.lacksStatuses(ctx, system, r.Statuses)
+		return t.lacksStatuses(ctx, system, r)
 	})
 	return alarm, err
 }

@@ -839,6 +839,44 @@ func TestRestoredAmongResults(t *testing.T) {
 	}
 }
 
+// TestRestoredAfterARestoredCard: a panel's card was put back, its rows got the
+// numbers that others had had, and were confirmed by a server that was then
+// restored from a backup of before: numbers alone don't show that results lack.
+func TestRestoredAfterARestoredCard(t *testing.T) {
+	eachStore(t, func(t *testing.T, k *kit) {
+		r := newRig(k)
+		r.panel("p1", 6, level(1))
+		p := newFakePanel(r, "p1")
+		id := r.addCard(1, level(1))
+		p.connect()
+		p.settle()
+		p.fails = map[access.ID]string{id: "AccessLevelNotFound"}
+		p.reboot()
+		p.connect()
+		if got := r.revisions("p1"); len(got) > 0 || r.result("p1", id) != wire.ResultApplied {
+			t.Fatalf("after a start anew %v are asked for, the result is %q", got, r.result("p1", id))
+		}
+		p.wrote = p.boot // of the row that has the number of the last one here
+		r.restart()
+		p.connect()
+		for range 3 {
+			r.clock.pass(DefaultResend)
+			r.tick()
+			p.settle()
+		}
+		if got := r.result("p1", id); got != wire.ResultFailed {
+			t.Errorf("result %q, want the one that the panel has", got)
+		}
+		r.take("p1", wire.TopicChange)
+		p.report()
+		r.clock.pass(2 * DefaultResend)
+		r.tick()
+		if got := r.revisions("p1"); len(got) > 0 {
+			t.Errorf("asked again for %v though nothing lacks", got)
+		}
+	})
+}
+
 func (r *rig) result(system string, id access.ID) (result string) {
 	r.t.Helper()
 	if err := r.store.read.QueryRow("SELECT result FROM panel_keys WHERE system_id = $1 AND key_id = $2", system, id.String()).Scan(&result); err != nil {

@@ -77,18 +77,24 @@ func (t *tx) askAgain(ctx context.Context, system string) error {
 		AND EXISTS (SELECT 1 FROM panel_keys k WHERE k.system_id = $1 AND k.key_id = panel_log.key_id AND k.op = 'put' AND k.revision = panel_log.revision)`, system)
 }
 
-// lacksStatuses finds out whether a panel, whose oldest unconfirmed row is the one
-// that it reports, was confirmed rows which this database does not have. If so, its
-// results are asked for again, unless some are being asked for already.
-func (t *tx) lacksStatuses(ctx context.Context, system string, oldest uint64) error {
-	const behind = `SELECT COUNT(*) FROM panels WHERE system_id = $1 AND status_seq < $2
+// lacksStatuses finds out whether a panel was confirmed rows which this database
+// does not have: it reports its oldest unconfirmed row and, where it knows it, the
+// start that wrote the one before. If so, its results are asked for again, unless
+// some are being asked for already.
+func (t *tx) lacksStatuses(ctx context.Context, system string, r wire.Reported) error {
+	const behind = `SELECT COUNT(*) FROM panels WHERE system_id = $1
+		AND (status_seq < $2 OR $3 <> '' AND NOT EXISTS (SELECT 1 FROM panel_boots b WHERE b.system_id = $1 AND b.stream = 'status' AND b.boot_id = $3))
 		AND EXISTS (SELECT 1 FROM panel_keys k WHERE k.system_id = $1 AND k.op = 'put')
 		AND NOT EXISTS (SELECT 1 FROM panel_log l WHERE l.system_id = $1 AND l.epoch = panels.epoch AND l.revision <= panels.reported_revision AND NOT l.answered)`
-	if oldest < 2 {
+	if r.Statuses < 2 {
 		return nil
 	}
+	boot := ""
+	if !r.StatusBoot.IsZero() {
+		boot = r.StatusBoot.String()
+	}
 	var n int
-	if err := t.QueryRowContext(ctx, behind, system, int64(oldest-1)).Scan(&n); err != nil || n == 0 {
+	if err := t.QueryRowContext(ctx, behind, system, int64(r.Statuses-1), boot).Scan(&n); err != nil || n == 0 {
 		return err
 	}
 	t.s.log.Warn("a panel was confirmed results that are not in this database; asking again", "system", system)

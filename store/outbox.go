@@ -20,7 +20,7 @@ func (s *Store) NextStatus(after uint64) (row access.StatusRow, ok bool, err err
 			return err
 		}
 		c := b[0].Cursor()
-		acked := s.acked.Load()
+		acked := s.acked()
 		oldest, _ := c.Seek(seqKey(acked + 1))
 		k, v := c.Seek(seqKey(max(after, acked) + 1))
 		if k == nil {
@@ -75,7 +75,7 @@ func (s *Store) AckStatus(ctx context.Context, boot access.ID, seq uint64) error
 		}
 		oldest, _ := b[0].Cursor().First()
 		rows = seq - seqOf(oldest) + 1
-		s.confirm(seq)
+		s.confirm(boot, seq)
 		return nil
 	})
 	if err != nil || rows < ackedRows {
@@ -84,19 +84,42 @@ func (s *Store) AckStatus(ctx context.Context, boot access.ID, seq uint64) error
 	return s.keysC.submit(ctx, func(u *keysTx) error { return u.trimStatus() })
 }
 
+// confirmed is a row of the status outbox that was.
+type confirmed struct {
+	boot access.ID
+	seq  uint64
+}
+
+// Confirmed is the last row of the status outbox that was confirmed since the
+// start, and the boot under which it was written; zeros when none was.
+func (s *Store) Confirmed() (boot access.ID, seq uint64) {
+	if c := s.confirmed.Load(); c != nil {
+		return c.boot, c.seq
+	}
+	return access.ID{}, 0
+}
+
 // confirm moves the confirmed end of the outbox on.
-func (s *Store) confirm(seq uint64) {
+func (s *Store) confirm(boot access.ID, seq uint64) {
+	c := &confirmed{boot, seq}
 	for {
-		was := s.acked.Load()
-		if seq <= was || s.acked.CompareAndSwap(was, seq) {
+		was := s.confirmed.Load()
+		if was != nil && seq <= was.seq || s.confirmed.CompareAndSwap(was, c) {
 			return
 		}
 	}
 }
 
+// acked is the number of the row that was confirmed last since the start, 0 when
+// none was.
+func (s *Store) acked() uint64 {
+	_, seq := s.Confirmed()
+	return seq
+}
+
 // trimStatus removes the confirmed rows.
 func (u *keysTx) trimStatus() error {
-	through := u.s.acked.Load()
+	through := u.s.acked()
 	var keys [][]byte // collected first: a cursor gets lost when its bucket changes
 	c := u.status.Cursor()
 	for k, _ := c.First(); k != nil && seqOf(k) <= through; k, _ = c.Next() {

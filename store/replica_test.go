@@ -264,22 +264,28 @@ func TestStatusOutbox(t *testing.T) {
 	}
 	ctx := t.Context()
 	for _, c := range []struct {
-		boot access.ID
-		seq  uint64
-		left int
+		boot     access.ID
+		seq      uint64
+		left     int
+		lastBoot access.ID
+		last     uint64
 	}{
-		{boot1, 3, 3}, // another boot wrote row 3
-		{boot2, 9, 3}, // not there
-		{boot2, 0, 3},
-		{boot2, 2, 1},
-		{boot1, 1, 1}, // gone
-		{boot2, 3, 0},
+		{boot1, 3, 3, access.ID{}, 0}, // another boot wrote row 3
+		{boot2, 9, 3, access.ID{}, 0}, // not there
+		{boot2, 0, 3, access.ID{}, 0},
+		{boot1, 1, 2, boot1, 1},
+		{boot2, 2, 1, boot2, 2},
+		{boot1, 1, 1, boot2, 2}, // gone
+		{boot2, 3, 0, boot2, 3},
 	} {
 		if err := h.s.AckStatus(ctx, c.boot, c.seq); err != nil {
 			t.Fatal(err)
 		}
 		if rows := h.statuses(); len(rows) != c.left {
 			t.Errorf("after ack of %d: %d rows, want %d", c.seq, len(rows), c.left)
+		}
+		if boot, seq := h.s.Confirmed(); boot != c.lastBoot || seq != c.last {
+			t.Errorf("after ack of %d: row %d of %v was confirmed last, want %d of %v", c.seq, seq, boot, c.last, c.lastBoot)
 		}
 	}
 	h.apply(put(4, 4, 14))

@@ -98,8 +98,8 @@ type Store struct {
 	index    atomic.Pointer[index]
 
 	pos        atomic.Pointer[access.Position]
-	status     atomic.Uint64 // number of the last status row
-	acked      atomic.Uint64 // and of the last that was confirmed since the start
+	status     atomic.Uint64             // number of the last status row
+	confirmed  atomic.Pointer[confirmed] // and the one that was confirmed last since the start
 	pinLost    atomic.Bool
 	stage      *stage
 	local      atomic.Pointer[localKeys]
@@ -181,7 +181,7 @@ func (s *Store) Run(ctx context.Context) error {
 	wg.Go(func() { s.journalC.run(ctx) })
 	s.keysC.run(ctx)
 	// What was confirmed last need not be sent again after the next start.
-	if s.acked.Load() > 0 {
+	if s.acked() > 0 {
 		_, _ = s.keysC.try([]*job[*keysTx]{{do: (*keysTx).trimStatus}})
 	}
 	wg.Wait()

@@ -23,6 +23,9 @@ func (s *session) reported(p access.Position) wire.Reported {
 		BootID: o.BootID, ConnSeq: s.seq, Epoch: p.Epoch, Revision: p.Revision, Digest: p.Digest, Count: p.Count,
 		Unsigned: len(o.Trust) == 0, PINKeyLost: o.Replica.PINKeyLost(), Statuses: s.unconfirmed(),
 	}
+	if boot, seq := o.Replica.Confirmed(); seq > 0 && seq+1 == r.Statuses {
+		r.StatusBoot = boot
+	}
 	if o.Site != nil {
 		r.Policy, r.Modes = o.Site.Versions()
 	}

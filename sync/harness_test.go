@@ -217,20 +217,22 @@ func (p *proxy) addr() string { return p.l.Addr().String() }
 
 // memory is a Replica that obeys the rules.
 type memory struct {
-	mu       stdsync.Mutex // guards all below
-	boot     access.ID
-	pos      access.Position
-	puts     map[access.ID]uint64
-	statuses []access.StatusRow
-	seq      uint64
-	events   []access.Event
-	eventSeq uint64
-	fail     error
-	block    chan struct{} // Apply waits for it when not nil
-	status   chan struct{}
-	event    chan struct{}
-	poison   uint64      // a revision that the store can't take
-	applies  [][2]uint64 // first and last revision of each call of Apply
+	mu        stdsync.Mutex // guards all below
+	boot      access.ID
+	pos       access.Position
+	puts      map[access.ID]uint64
+	statuses  []access.StatusRow
+	seq       uint64
+	events    []access.Event
+	eventSeq  uint64
+	fail      error
+	block     chan struct{} // Apply waits for it when not nil
+	status    chan struct{}
+	event     chan struct{}
+	poison    uint64 // a revision that the store can't take
+	ackedBoot access.ID
+	ackedSeq  uint64
+	applies   [][2]uint64 // first and last revision of each call of Apply
 
 	staged    access.Snapshot
 	chunks    map[int][]byte
@@ -456,11 +458,18 @@ func (m *memory) NextStatus(after uint64) (access.StatusRow, bool, error) {
 	return access.StatusRow{}, false, nil
 }
 
+func (m *memory) Confirmed() (access.ID, uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.ackedBoot, m.ackedSeq
+}
+
 func (m *memory) AckStatus(_ context.Context, boot access.ID, seq uint64) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if slices.ContainsFunc(m.statuses, func(r access.StatusRow) bool { return r.Seq == seq && r.BootID == boot }) {
 		m.statuses = slices.DeleteFunc(m.statuses, func(r access.StatusRow) bool { return r.Seq <= seq })
+		m.ackedBoot, m.ackedSeq = boot, seq
 	}
 	return nil
 }

@@ -28,6 +28,9 @@ type Replica interface {
 	// LastStatus is the sequence number of the last row ever written, confirmed or
 	// not.
 	LastStatus() uint64
+	// Confirmed is the last row that was confirmed since the start, and the boot
+	// under which it was written; zeros when none was.
+	Confirmed() (boot access.ID, seq uint64)
 	// AckStatus trims the rows up to seq if the row seq was written under boot;
 	// otherwise it does nothing.
 	AckStatus(ctx context.Context, boot access.ID, seq uint64) error

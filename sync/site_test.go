@@ -513,6 +513,37 @@ func TestSignatures(t *testing.T) {
 	}
 }
 
+// A panel says which start wrote the row that was confirmed last, as long as it
+// knows, and is of the row before the one that it reports.
+func TestReportedConfirmed(t *testing.T) {
+	other := keyID(77)
+	inVirtualTime(t, func(_ *Options, m *memory) { stand(1, 10)(m) }, func(s *station) {
+		report := func(seq uint64) wire.Reported {
+			t.Helper()
+			s.tell(wire.TopicChange, changesOf(1, s.m.Position().Revision+1, s.m.Position().Revision+1))
+			if seq > 0 {
+				s.tell(wire.TopicAck, wire.Encode(wire.Ack{Status: &wire.Through{BootID: boot, Seq: seq}}))
+			}
+			s.pass(time.Second)
+			return s.reportedNow()
+		}
+		if r := report(0); !r.StatusBoot.IsZero() || r.Statuses != 1 {
+			t.Errorf("reported %+v before anything was confirmed", r)
+		}
+		if r := report(2); r.StatusBoot != boot || r.Statuses != 3 {
+			t.Errorf("reported %+v, want row 2 of this start as confirmed", r)
+		}
+		s.m.set(func(m *memory) { m.ackedBoot = other })
+		if r := report(0); r.StatusBoot != other || r.Statuses != 3 {
+			t.Errorf("reported %+v, want row 2 of another start as confirmed", r)
+		}
+		s.m.set(func(m *memory) { m.ackedSeq = 1 })
+		if r := report(0); !r.StatusBoot.IsZero() {
+			t.Errorf("reported %+v, though the row before was not confirmed last", r)
+		}
+	})
+}
+
 // A panel that trusts no key takes everything and says so; one with another
 // device key says that, too.
 func TestReportedWarnings(t *testing.T) {

@@ -67,7 +67,7 @@ var golden = []struct {
 	{"panel-minimal.json", Panel{Doors: []Named{}, AccessPoints: []Point{}, AccessLevels: []PanelLevel{}}, read[Panel]},
 	{"reported.json", Reported{
 		BootID: boot, ConnSeq: 4, Epoch: 3, Revision: 43,
-		Digest: access.Digest{}.Add(keyA, 42), Count: 1, Policy: Version{3, 7}, Modes: Version{3, 2}, Statuses: 18, Unsigned: true, PINKeyLost: true,
+		Digest: access.Digest{}.Add(keyA, 42), Count: 1, Policy: Version{3, 7}, Modes: Version{3, 2}, Statuses: 18, StatusBoot: boot, Unsigned: true, PINKeyLost: true,
 	}, read[Reported]},
 	{"reported-minimal.json", Reported{BootID: boot, ConnSeq: 1}, read[Reported]},
 	{"keys-change.json", Changes{Epoch: 3, Changes: []Change{

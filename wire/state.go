@@ -77,6 +77,11 @@ type Reported struct {
 	// or, when there is none, of the next. A server that has not taken all rows
 	// before it was restored, and lacks results.
 	Statuses uint64 `json:"statuses,omitempty"`
+	// StatusBoot is the start under which the row before Statuses was written, left
+	// out unless that was confirmed since the panel's last start. A server that has
+	// nothing of that start lacks results too: it was restored, and the panel's card
+	// was put back.
+	StatusBoot access.ID `json:"status_boot,omitzero"`
 	// Unsigned says that the panel takes what nobody signed.
 	Unsigned bool `json:"unsigned,omitempty"`
 	// PINKeyLost says that PINs and codes can't be compared any more, as the
