@@ -206,6 +206,14 @@ func TestEndToEndRequestPanelAway(t *testing.T) {
 	})
 	s.wantItem(ann, made.Request.ID, "TERMINATED") // no panel had it
 	s.startPanel()
+	// It gets the key, whose time is over, and then has it taken away.
+	s.eventually("the panel has heard of both", func() error {
+		var st struct{ Keys struct{ Revision uint64 } }
+		if err := json.Unmarshal([]byte(s.do("status")), &st); err != nil || st.Keys.Revision < 2 {
+			return fmt.Errorf("the panel is at revision %d (%w)", st.Keys.Revision, err)
+		}
+		return nil
+	})
 	s.noKeys()
 	s.badge("front", card, 201)
 
