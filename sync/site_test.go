@@ -544,6 +544,40 @@ func TestReportedConfirmed(t *testing.T) {
 	})
 }
 
+// The rows of another start go out when those before them are confirmed: central
+// takes the first of them only from a panel that holds none before it.
+func TestRowsOfTwoStarts(t *testing.T) {
+	earlier := keyID(77)
+	inVirtualTime(t, func(_ *Options, m *memory) {
+		stand(1, 10)(m)
+		for n := range 4 {
+			m.addStatus(access.StatusRow{Epoch: 1, Results: []access.Result{{Revision: uint64(n + 1), ID: keyID(uint64(n + 1)), At: time.Unix(1600000000, 0)}}})
+			if n < 2 {
+				m.statuses[n].BootID = earlier
+			}
+		}
+	}, func(s *station) {
+		sent := func() (rows string) {
+			t.Helper()
+			for _, m := range heard[wire.Statuses](s, wire.TopicStatus) {
+				rows += fmt.Sprint(m.BootID == earlier, " ", m.Seq, "; ")
+			}
+			return rows
+		}
+		if got := sent(); got != "true 1; true 2; " {
+			t.Errorf("sent %s, want the rows of the earlier start alone", got)
+		}
+		s.tell(wire.TopicAck, wire.Encode(wire.Ack{Status: &wire.Through{BootID: earlier, Seq: 1}}))
+		if got := sent(); got != "true 1; true 2; " {
+			t.Errorf("after the first was confirmed sent %s", got)
+		}
+		s.tell(wire.TopicAck, wire.Encode(wire.Ack{Status: &wire.Through{BootID: earlier, Seq: 2}}))
+		if got := sent(); got != "true 1; true 2; false 3; false 4; " {
+			t.Errorf("after both were confirmed sent %s", got)
+		}
+	})
+}
+
 // A panel that trusts no key takes everything and says so; one with another
 // device key says that, too.
 func TestReportedWarnings(t *testing.T) {
