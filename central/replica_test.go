@@ -820,23 +820,7 @@ func TestRestoredAmongResults(t *testing.T) {
 	p.fails = map[access.ID]string{id: "AccessLevelNotFound"}
 	p.statusSeq += 3
 	p.statusOldest = p.statusSeq + 1
-	r.restart()
-	p.connect()
-	for range 3 {
-		r.clock.pass(DefaultResend)
-		r.tick()
-		p.settle()
-	}
-	if got := r.result("p1", id); got != wire.ResultFailed {
-		t.Errorf("result %q, want the one that the panel has", got)
-	}
-	r.take("p1", wire.TopicChange)
-	p.report()
-	r.clock.pass(2 * DefaultResend)
-	r.tick()
-	if got := r.revisions("p1"); len(got) > 0 {
-		t.Errorf("asked again for %v though nothing lacks", got)
-	}
+	r.learns(p, id)
 }
 
 // TestRestoredAfterARestoredCard: a panel's card was put back, its rows got the
@@ -857,24 +841,31 @@ func TestRestoredAfterARestoredCard(t *testing.T) {
 			t.Fatalf("after a start anew %v are asked for, the result is %q", got, r.result("p1", id))
 		}
 		p.wrote = p.boot // of the row that has the number of the last one here
-		r.restart()
-		p.connect()
-		for range 3 {
-			r.clock.pass(DefaultResend)
-			r.tick()
-			p.settle()
-		}
-		if got := r.result("p1", id); got != wire.ResultFailed {
-			t.Errorf("result %q, want the one that the panel has", got)
-		}
-		r.take("p1", wire.TopicChange)
-		p.report()
-		r.clock.pass(2 * DefaultResend)
-		r.tick()
-		if got := r.revisions("p1"); len(got) > 0 {
-			t.Errorf("asked again for %v though nothing lacks", got)
-		}
+		r.learns(p, id)
 	})
+}
+
+// learns restarts central, which then has to ask for a result that it lacks, and for
+// nothing any more once it has it.
+func (r *rig) learns(p *fakePanel, id access.ID) {
+	r.t.Helper()
+	r.restart()
+	p.connect()
+	for range 3 {
+		r.clock.pass(DefaultResend)
+		r.tick()
+		p.settle()
+	}
+	if got := r.result(p.system, id); got != wire.ResultFailed {
+		r.t.Errorf("result %q, want the one that the panel has", got)
+	}
+	r.take(p.system, wire.TopicChange)
+	p.report()
+	r.clock.pass(2 * DefaultResend)
+	r.tick()
+	if got := r.revisions(p.system); len(got) > 0 {
+		r.t.Errorf("asked again for %v though nothing lacks", got)
+	}
 }
 
 func (r *rig) result(system string, id access.ID) (result string) {
