@@ -1,6 +1,7 @@
 package sync
 
 import (
+	"cmp"
 	"slices"
 
 	"postern/access"
@@ -37,12 +38,7 @@ func (a *ahead) keep(b batch) {
 	if a.revisions+len(b.Updates) > maxAhead || a.bytes+b.bytes > maxAheadLen {
 		return
 	}
-	i, _ := slices.BinarySearchFunc(a.kept, b.first(), func(k batch, first uint64) int {
-		if k.first() < first {
-			return -1
-		}
-		return 1
-	})
+	i, _ := slices.BinarySearchFunc(a.kept, b.first(), func(k batch, first uint64) int { return cmp.Compare(k.first(), first) })
 	a.kept = slices.Insert(a.kept, i, b)
 	a.count(b, 1)
 }

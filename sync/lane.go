@@ -2,6 +2,7 @@ package sync
 
 import (
 	"context"
+	"slices"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 )
@@ -49,7 +50,7 @@ func (s *session) put(ctx context.Context, l *lane, t task) {
 
 // putFirst queues tasks before what waits.
 func (s *session) putFirst(ctx context.Context, l *lane, tasks ...task) {
-	l.waiting = append(tasks, l.waiting...)
+	l.waiting = slices.Insert(l.waiting, 0, tasks...)
 	s.start(ctx, l)
 }
 

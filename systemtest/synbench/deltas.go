@@ -100,7 +100,11 @@ func (h *hand) send(ctx context.Context, n int, change func(i int) (wire.Change,
 			return 0, err
 		}
 		c.Revision = from.Revision + uint64(i) + 1
-		messages[i] = h.sign(wire.TopicChange, wire.Encode(wire.Changes{Epoch: from.Epoch, Changes: []wire.Change{c}}))
+		payload := wire.Encode(wire.Changes{Epoch: from.Epoch, Changes: []wire.Change{c}})
+		if len(payload) > wire.MaxPayload {
+			return 0, fmt.Errorf("a change of %d bytes", len(payload))
+		}
+		messages[i] = h.sign(wire.TopicChange, payload)
 	}
 	var lacks atomic.Uint64 // revision after which the panel lacks some, when it says so
 	h.l.hear(func(t wire.Topic, payload []byte) {

@@ -4,9 +4,9 @@
 //	go run ./systemtest/synbench [-keys 100000] [-deltas 10000]
 //
 // The real programs run as processes over a real Mosquitto with the limits of the
-// shipped configuration. Speeds are told as
-// ratios to what bbolt takes for the same rows by itself, on the same file
-// system, in the same run: such ratios hold on other machines, seconds don't.
+// shipped configuration. Speeds are told as ratios to what bbolt takes for the same
+// rows by itself, on the same file system, in the same run: such ratios hold on
+// other machines, seconds don't.
 //
 //   - a snapshot of all keys, from the panel's first request for it until it has
 //     reported that it stands there, beside one sorted bbolt transaction with the
