@@ -125,14 +125,6 @@ func installed(tree, bin string) (files map[string]machine.File, links map[strin
 	return files, links, nil
 }
 
-func moduleRoot(ctx context.Context) (string, error) {
-	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}").Output()
-	if err != nil {
-		return "", fmt.Errorf("find the module's folder: %w", err)
-	}
-	return strings.TrimSpace(string(out)), nil
-}
-
 // panelConfig is a shipped example, with all its lines, at a broker of this
 // machine, and with codes.
 func panelConfig(example string) (string, error) {

@@ -27,6 +27,7 @@ import (
 	"time"
 
 	"postern/systemtest/machine"
+	"postern/systemtest/module"
 )
 
 // Part is the name of the rows' part.
@@ -86,7 +87,7 @@ type guest struct {
 func prepare(ctx context.Context, o Options) (*guest, error) {
 	g := &guest{o: o, initrd: filepath.Join(o.Work, "systemd.cpio"), bin: filepath.Join(o.Work, "bin")}
 	var err error
-	if g.tree, err = moduleRoot(ctx); err != nil {
+	if g.tree, err = module.Root(ctx); err != nil {
 		return nil, err
 	}
 	g.logs = filepath.Join(g.tree, "build", "report")

@@ -11,11 +11,12 @@ import (
 
 	"postern/config"
 	"postern/systemtest/machine"
+	"postern/systemtest/module"
 )
 
 func tree(t *testing.T) string {
 	t.Helper()
-	dir, err := moduleRoot(t.Context())
+	dir, err := module.Root(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

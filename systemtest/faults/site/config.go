@@ -7,9 +7,10 @@ import (
 	"io/fs"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"postern/systemtest/module"
 )
 
 // configure writes the configuration of all parts. For the panel's, central has
@@ -69,11 +70,11 @@ func (s *Site) configure(http string) error {
 // shippedLimits is what the shipped configuration of Mosquitto says of messages,
 // whoever is let in.
 func shippedLimits() (string, error) {
-	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}").Output()
+	root, err := module.Root(context.Background())
 	if err != nil {
-		return "", fmt.Errorf("find the module: %w", err)
+		return "", err
 	}
-	raw, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(out)), "firmware-config/mosquitto/postern.conf"))
+	raw, err := os.ReadFile(filepath.Join(root, "firmware-config/mosquitto/postern.conf"))
 	if err != nil {
 		return "", err
 	}
